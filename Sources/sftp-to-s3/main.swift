@@ -1,0 +1,1 @@
+print("sftp-to-s3")
