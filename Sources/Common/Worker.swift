@@ -16,10 +16,12 @@ package struct Worker {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     pthread_attr_setstacksize(&attributes, 1 << 20)
-    let error = pthread_create(&thread, &attributes, { argument in
-      Unmanaged<Job>.fromOpaque(argument!).takeRetainedValue().body()
-      return nil
-    }, job)
+    let error = pthread_create(
+      &thread, &attributes,
+      { argument in
+        Unmanaged<Job>.fromOpaque(argument!).takeRetainedValue().body()
+        return nil
+      }, job)
     pthread_attr_destroy(&attributes)
     // Out of threads is out of memory: there is no way on, and nothing is lost by stopping here.
     precondition(error == 0, "cannot start a thread: \(errnoText(error))")

@@ -79,7 +79,9 @@ struct Committer: Sendable {
           FetchedFile(
             path: file.item.path, fingerprint: file.item.fingerprint, sha256: file.sha256, md5: file.md5,
             temporary: file.temporary, hostKey: hostKey))
-        guard let before = state.paths[file.item.path], state.isPending(before, for: destination) else { return [fetched] }
+        guard let before = state.paths[file.item.path], state.isPending(before, for: destination) else {
+          return [fetched]
+        }
         return [fetched, .superseded(path: file.item.path, generation: before.generation)]
       }
     }

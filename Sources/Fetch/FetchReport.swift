@@ -46,7 +46,9 @@ package struct FetchReport: Sendable {
     var parts = ["\(counts.fetched) fetched (\(byteCount(counts.fetchedBytes)))", "\(unchanged) unchanged"]
     if waiting > 0 {
       let due = nextDueMilliseconds.map { clock.wallMilliseconds() + $0 - clock.bootMilliseconds() }
-      parts.append("\(waiting) waiting to settle" + (due.map { ", due \(timestamp(wallMilliseconds: $0).dropFirst(11).prefix(8))" } ?? ""))
+      parts.append(
+        "\(waiting) waiting to settle"
+          + (due.map { ", due \(timestamp(wallMilliseconds: $0).dropFirst(11).prefix(8))" } ?? ""))
     }
     if gone > 0 { parts.append("\(gone) gone from the remote") }
     if counts.changed > 0 { parts.append("\(counts.changed) changed while being read") }

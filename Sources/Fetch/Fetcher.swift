@@ -179,7 +179,8 @@ package struct Fetcher {
     try volume.journal.append(
       new.map {
         .failed(
-          FailedItem(phase: .fetch, path: $0.item.path, generation: nil, code: $0.error.code, message: $0.error.description)
+          FailedItem(
+            phase: .fetch, path: $0.item.path, generation: nil, code: $0.error.code, message: $0.error.description)
         )
       })
   }
@@ -188,7 +189,9 @@ package struct Fetcher {
     guard let facts, facts.hostKeyTrust == .firstUse else { return }
     logger.warning(
       "host key trusted on first use; pin it by SFTP_HOST_KEY",
-      metadata: ["host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)"])
+      metadata: [
+        "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
+      ])
   }
 }
 

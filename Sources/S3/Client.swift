@@ -22,6 +22,11 @@ package final class S3Client {
   package let waker: Waker
   /// Attempts sent, all operations together.
   package private(set) var requestCount = 0
+  /// Tells ``put(_:)``, from any thread, that its queue has something.
+  package var wake: @Sendable () -> Void {
+    let waker = waker
+    return { waker.wake() }
+  }
   let engine: HTTPEngine
   let clock: Clock
   let stop: StopSignal

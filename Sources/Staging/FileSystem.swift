@@ -148,6 +148,12 @@ package struct Descriptor: ~Copyable {
     try fileSystem.close(number)
   }
 
+  /// Hands the open descriptor to someone else, who closes it.
+  package consuming func release() -> Int32 {
+    isOpen = false
+    return number
+  }
+
   // On an error path the first error is the one that matters; a second one from close adds nothing.
   deinit { if isOpen { try? fileSystem.close(number) } }
 }

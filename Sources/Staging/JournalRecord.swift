@@ -56,6 +56,13 @@ package struct RunStart: Sendable, Equatable {
   /// Fingerprint of the server's host key, when the run talked to it.
   package var hostKey: String?
   package var destination: String?
+
+  package init(command: String, version: String, hostKey: String? = nil, destination: String? = nil) {
+    self.command = command
+    self.version = version
+    self.hostKey = hostKey
+    self.destination = destination
+  }
 }
 
 /// The bytes of this generation are durable under tmp/`temporary` and become, or are, files/`path`.
@@ -67,6 +74,18 @@ package struct FetchedFile: Sendable, Equatable {
   package var md5: MD5Digest?
   package var temporary: String
   package var hostKey: String?
+
+  package init(
+    path: RemotePath, fingerprint: Fingerprint, sha256: SHA256Digest, md5: MD5Digest? = nil, temporary: String,
+    hostKey: String? = nil
+  ) {
+    self.path = path
+    self.fingerprint = fingerprint
+    self.sha256 = sha256
+    self.md5 = md5
+    self.temporary = temporary
+    self.hostKey = hostKey
+  }
 }
 
 /// A file that could not be fetched or published; written once per generation and cause.
@@ -78,6 +97,14 @@ package struct FailedItem: Sendable, Equatable {
   package var generation: UInt64?
   package var code: String
   package var message: String
+
+  package init(phase: Phase, path: RemotePath, generation: UInt64? = nil, code: String, message: String) {
+    self.phase = phase
+    self.path = path
+    self.generation = generation
+    self.code = code
+    self.message = message
+  }
 }
 
 /// The destination's server has confirmed this generation of the path.
@@ -92,6 +119,21 @@ package struct PublishedObject: Sendable, Equatable {
   package var md5: MD5Digest
   package var versionID: String?
   package var requestID: String?
+
+  package init(
+    path: RemotePath, generation: UInt64, destination: String, etag: String? = nil, bytesSent: UInt64,
+    sha256: SHA256Digest, md5: MD5Digest, versionID: String? = nil, requestID: String? = nil
+  ) {
+    self.path = path
+    self.generation = generation
+    self.destination = destination
+    self.etag = etag
+    self.bytesSent = bytesSent
+    self.sha256 = sha256
+    self.md5 = md5
+    self.versionID = versionID
+    self.requestID = requestID
+  }
 }
 
 /// Staged bytes are not what the journal says.
@@ -101,6 +143,13 @@ package struct StagedDrift: Sendable, Equatable {
   /// What differs: "missing", "size", "mtime", "content".
   package var what: String
   package var done: String
+
+  package init(path: RemotePath, generation: UInt64, what: String, done: String) {
+    self.path = path
+    self.generation = generation
+    self.what = what
+    self.done = done
+  }
 }
 
 /// The summary of a run that recorded something.
@@ -112,4 +161,17 @@ package struct RunEnd: Sendable, Equatable {
   package var publishedBytes: UInt64
   package var failed: UInt64
   package var milliseconds: UInt64
+
+  package init(
+    exitCode: UInt64, fetched: UInt64, fetchedBytes: UInt64, published: UInt64, publishedBytes: UInt64, failed: UInt64,
+    milliseconds: UInt64
+  ) {
+    self.exitCode = exitCode
+    self.fetched = fetched
+    self.fetchedBytes = fetchedBytes
+    self.published = published
+    self.publishedBytes = publishedBytes
+    self.failed = failed
+    self.milliseconds = milliseconds
+  }
 }

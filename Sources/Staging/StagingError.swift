@@ -69,7 +69,7 @@ func segmentNumber(_ name: [UInt8]) -> UInt64? {
 }
 
 /// Runs file-system calls and turns their failure into the error of the volume.
-func onVolume<Result>(
+package func onVolume<Result>(
   _ operation: String, _ body: () throws(SystemFailure) -> Result
 ) throws(StagingError) -> Result {
   do throws(SystemFailure) {
