@@ -44,7 +44,10 @@ struct ArrivalWriter {
       if open[arrival.token] == nil { open[arrival.token] = try begin(item) }
       try append(bytes, to: &open[arrival.token]!)
     case .ended(.complete):
-      let file = try open.removeValue(forKey: arrival.token) ?? begin(item)
+      var ended = open.removeValue(forKey: arrival.token)
+      // An empty file brings no bytes.
+      if ended == nil { ended = try begin(item) }
+      let file = ended!
       // The connection counted; what was written must agree before anyone calls the file whole.
       if file.size == item.fingerprint.size {
         try finish(file, item)

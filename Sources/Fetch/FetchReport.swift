@@ -1,5 +1,6 @@
 package import Common
 internal import SFTP
+internal import Staging
 
 /// What a run of fetch did and saw.
 package struct FetchReport: Sendable {

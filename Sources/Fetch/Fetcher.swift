@@ -31,12 +31,12 @@ package struct Fetcher {
     self.volume = volume
     self.stop = stop
     self.logger = logger
-    let knownHostsPath = volume.knownHostsPath
-    self.connect =
-      connect ?? { () throws(SFTPError) in
-        try SFTPConnection(
-          SFTPSettings(source, ownKnownHostsPath: knownHostsPath), stop: stop, logger: logger)
-      }
+    if let connect {
+      self.connect = connect
+    } else {
+      let settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
+      self.connect = { () throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
+    }
   }
 
   /// Runs the phase once. Never throws: what went wrong is in the report, what was committed stays committed.
@@ -83,15 +83,17 @@ package struct Fetcher {
         advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
         severity: .configuration)
     }
+    let (root, attributes): ([UInt8], FileAttributes)
     do throws(SFTPError) {
-      let root = try connection.realPath(Array(source.folder.utf8))
-      let attributes = try connection.attributes(root)
-      if let kind = attributes.kind, kind != .directory { throw unusable("it is not a directory") }
-      return root
+      root = try connection.realPath(Array(source.folder.utf8))
+      attributes = try connection.attributes(root)
     } catch {
       // Refusals of this one path are about the setting; anything else is about the connection.
-      throw error.severity == .item ? unusable(error.reason) : error
+      if error.severity == .item { throw unusable(error.reason) }
+      throw error
     }
+    if let kind = attributes.kind, kind != .directory { throw unusable("it is not a directory") }
+    return root
   }
 
   private func list(_ root: [UInt8], over connection: SFTPConnection) throws(SFTPError) -> RemoteListing {
@@ -110,7 +112,7 @@ package struct Fetcher {
 
   /// Sleeps until everything unsettled can be judged again.
   /// - Returns: false when nothing is undecided, so that a second listing would tell nothing new.
-  private func waitToSettle(_ plan: FetchPlan) throws(SFTPError) -> Bool {
+  private func waitToSettle(_ plan: FetchPlan) throws(FetchError) -> Bool {
     if plan.observations.isEmpty { return false }
     let settle = Int64(settings.settleSeconds) * 1000
     let until = plan.observations.unsettled.values.lazy.map { $0.sinceBootMilliseconds + settle }.max()
@@ -150,7 +152,7 @@ package struct Fetcher {
     }
     try volume.save(plan.observations)
     try transferred.get()
-    if stop.isRequested { throw SFTPError.stopped }
+    if stop.isRequested { throw FetchError.stopped }
   }
 
   /// Records, then removes, staged generations that stand in the way of new paths.
@@ -203,6 +205,10 @@ package struct FetchError: Failure {
   package let reason: String
   package let advice: String?
   package let severity: Severity
+
+  static let stopped = FetchError(
+    code: "stopped", operation: "fetch", subject: "", reason: "the run was asked to stop",
+    advice: "the next run continues", severity: .temporary)
 }
 
 extension SFTPSettings {
