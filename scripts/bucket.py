@@ -2,8 +2,8 @@
 """Looks into a bucket with boto3: a client that is not ours.
 
     bucket.py list [PREFIX]    keys and sizes, for people
-    bucket.py json [PREFIX]    {key: {size, etag, modified, sha256, metadata, type}} after downloading every object
-    bucket.py heads [PREFIX]   the same without downloading and without sha256, metadata and type
+    bucket.py json [PREFIX]    [{key, size, etag, modified, sha256, metadata, type}] after downloading every object
+    bucket.py heads [PREFIX]   the same without downloading: without sha256, metadata and type
     bucket.py make             makes the bucket; it may be there already
     bucket.py wait SECONDS     waits until the bucket answers
 
@@ -45,6 +45,7 @@ def objects(s3, prefix):
 
 def head(item):
     return {
+        "key": item["Key"],
         "size": item["Size"],
         "etag": item["ETag"].strip('"'),
         "modified": item["LastModified"].isoformat(),
@@ -57,7 +58,7 @@ def whole(s3, item):
     for chunk in answer["Body"].iter_chunks(1 << 20):
         digest.update(chunk)
     facts = {"sha256": digest.hexdigest(), "metadata": answer["Metadata"], "type": answer["ContentType"]}
-    return item["Key"], head(item) | facts
+    return head(item) | facts
 
 
 def wait(s3, seconds):
@@ -84,9 +85,9 @@ def main():
         print(f"{count} objects, {total} bytes")
     elif command == "json":
         with ThreadPoolExecutor(WORKERS) as pool:
-            print(json.dumps(dict(pool.map(lambda item: whole(s3, item), objects(s3, prefix)))))
+            print(json.dumps(list(pool.map(lambda item: whole(s3, item), objects(s3, prefix)))))
     elif command == "heads":
-        print(json.dumps({item["Key"]: head(item) for item in objects(s3, prefix)}))
+        print(json.dumps([head(item) for item in objects(s3, prefix)]))
     elif command == "make":
         try:
             s3.create_bucket(Bucket=BUCKET)

@@ -18,6 +18,7 @@ forbid "names an absolute path of one machine" '(^|[^[:alnum:]._-])/wor[k]/'
 forbid "names the host of a package registry" '(pypi[.]org|pythonhosted[.]org|(deb|security)[.]debian[.]org|registry[.]npmjs)'
 
 while IFS= read -r -d '' file; do
+  [ -f "$file" ] || continue
   lines=$(wc -l <"$file")
   if [ "$lines" -gt 400 ]; then
     echo "$file: $lines lines, more than 400: split it" >&2
