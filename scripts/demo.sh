@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-binary=$PWD/${SCRATCH_PATH:-.build}/release/sftp-to-s3
+binary=$(realpath -m "${SCRATCH_PATH:-.build}")/release/sftp-to-s3
 [ -x "$binary" ] || { echo "demo: $binary is missing: run make build" >&2; exit 1; }
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/sftp-to-s3-demo.XXXXXX")
