@@ -9,13 +9,14 @@ import Testing
     let seed = variableSeed() ?? UInt64.random(in: 0...UInt64.max)
     print("seed of the kills: \(seed) (SFTP_TO_S3_SEED repeats it)")
     var random = SeededGenerator(seed)
+    let pattern = (0..<300_300).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
     var kills = 0
     var runs = 0
     while kills < Scale.kills {
       let rig = try Rig()
       for number in 0..<300 {
         let size = [0, 1, 500, 20_000, 40_000, 300_000][number % 6]
-        let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ number) }
+        let bytes = Array(pattern[number..<(number + size)])
         try rig.serve("directory-\(number % 7)/\(number).bin", bytes: bytes, mtime: 1_700_000_000 + number)
       }
       // How long a whole run takes is learnt on a volume and under a prefix of its own.
