@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "Common", dependencies: ["CLinux", crypto, logging], swiftSettings: strict),
     .target(name: "HTTP", dependencies: ["Common", "CLibCurl", logging], swiftSettings: strict),
     .target(name: "S3", dependencies: ["Common", "HTTP", "CExpat", logging], swiftSettings: strict),
-    .target(name: "SFTP", dependencies: ["Common", "CLibSSH2", logging], swiftSettings: strict),
+    .target(name: "SFTP", dependencies: ["Common", "CLibSSH2", crypto, logging], swiftSettings: strict),
     .target(name: "Staging", dependencies: ["Common", "CLinux", logging], swiftSettings: strict),
     .target(name: "Fetch", dependencies: ["Common", "Staging", "SFTP", logging], swiftSettings: strict),
     .target(name: "Publish", dependencies: ["Common", "Staging", "S3", logging], swiftSettings: strict),
@@ -48,7 +48,9 @@ let package = Package(
     .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], swiftSettings: strict),
+    .testTarget(
+      name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], exclude: ["servers"],
+      swiftSettings: strict),
     .testTarget(
       name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], swiftSettings: strict),
     .testTarget(

@@ -1,0 +1,105 @@
+internal import Glibc
+
+/// Hands values from one thread to another, in order, holding at most so much between them.
+package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
+  // @unchecked: every access to `elements`, `weight` and `isClosed` is under `mutex`.
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var elements: [(element: Element, weight: Int)] = []
+  private var weight = 0
+  private var isClosed = false
+  private let maximumWeight: Int
+
+  /// - Parameter maximumWeight: ``push(_:weight:)`` waits while more than this is held.
+  package init(maximumWeight: Int) {
+    self.maximumWeight = maximumWeight
+    pthread_mutex_init(mutex, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(changed, &attributes)
+    pthread_condattr_destroy(&attributes)
+  }
+
+  deinit {
+    pthread_cond_destroy(changed)
+    pthread_mutex_destroy(mutex)
+    changed.deallocate()
+    mutex.deallocate()
+  }
+
+  /// Adds a value; waits while the queue is full. A value that alone exceeds the maximum is let in when the queue is
+  /// empty. Values given after ``close()`` are dropped.
+  package func push(_ element: Element, weight: Int = 1) {
+    locked {
+      while self.weight > 0, self.weight + weight > maximumWeight, !isClosed { pthread_cond_wait(changed, mutex) }
+      if isClosed { return }
+      elements.append((element, weight))
+      self.weight += weight
+      pthread_cond_broadcast(changed)
+    }
+  }
+
+  /// Takes everything there is; waits until there is something. Empty once the queue is closed and drained.
+  /// - Parameters:
+  ///   - count: go on waiting until there are this many …
+  ///   - patienceSeconds: … but no longer than this after the first.
+  package func popAll(waitingFor count: Int = 1, patienceSeconds: Double = 0) -> [Element] {
+    locked {
+      while elements.isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
+      if elements.count < count, patienceSeconds > 0 {
+        var until = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &until)
+        let nanoseconds = until.tv_nsec + Int(patienceSeconds * 1e9)
+        until.tv_sec += nanoseconds / 1_000_000_000
+        until.tv_nsec = nanoseconds % 1_000_000_000
+        while elements.count < count, !isClosed {
+          if pthread_cond_timedwait(changed, mutex, &until) == ETIMEDOUT { break }
+        }
+      }
+      let all = elements.map(\.element)
+      elements.removeAll(keepingCapacity: true)
+      weight = 0
+      pthread_cond_broadcast(changed)
+      return all
+    }
+  }
+
+  /// Takes the first value; waits until there is one. Nil once the queue is closed and drained.
+  package func pop() -> Element? {
+    locked {
+      while elements.isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
+      return takeFirst()
+    }
+  }
+
+  /// Takes the first value if there is one; does not wait.
+  package func tryPop() -> (element: Element?, isFinished: Bool) {
+    locked {
+      let first = takeFirst()
+      return (first, first == nil && isClosed)
+    }
+  }
+
+  /// No more values will come; whoever waits is woken.
+  package func close() {
+    locked {
+      isClosed = true
+      pthread_cond_broadcast(changed)
+    }
+  }
+
+  private func takeFirst() -> Element? {
+    guard !elements.isEmpty else { return nil }
+    let first = elements.removeFirst()
+    weight -= first.weight
+    pthread_cond_broadcast(changed)
+    return first.element
+  }
+
+  private func locked<Result>(_ body: () -> Result) -> Result {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return body()
+  }
+}

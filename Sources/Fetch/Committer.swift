@@ -1,0 +1,89 @@
+internal import Common
+internal import Staging
+
+/// Makes received files part of the mirror, in batches: sync the temporary files → append `fetched` → fdatasync →
+/// rename → sync the directories. One thread.
+struct Committer: Sendable {
+  /// A batch is made of what has arrived meanwhile; it waits for this many files, but not longer than this.
+  static let batchFiles = 1_024
+  static let batchPatienceSeconds = 0.3
+
+  let volume: StagingVolume
+  let destination: Destination?
+  let hostKey: String?
+
+  /// Works until the queue is closed and drained.
+  func run(_ received: BlockingQueue<ReceivedFile>, outcome: TransferOutcome) {
+    let staged = volume.makeStagedFiles()
+    while true {
+      let batch = received.popAll(waitingFor: Self.batchFiles, patienceSeconds: Self.batchPatienceSeconds)
+      if batch.isEmpty { return }
+      if outcome.failure != nil { continue }
+      do throws(StagingError) {
+        try commit(batch, staged, outcome)
+      } catch {
+        outcome.end(error)
+      }
+    }
+  }
+
+  private func commit(
+    _ batch: [ReceivedFile], _ staged: StagedFiles, _ outcome: TransferOutcome
+  ) throws(StagingError) {
+    let files = try prepare(batch, staged, outcome)
+    if files.isEmpty { return }
+    try onVolume("make fetched files durable") { () throws(SystemFailure) in
+      try volume.synchronizeTemporaries(files.map(\.temporary))
+    }
+    try volume.journal.append(entries(for: files))
+    try onVolume("move fetched files into place") { () throws(SystemFailure) in
+      for file in files { try staged.install(temporary: file.temporary, as: file.item.path) }
+      try staged.synchronizeChanges()
+    }
+    outcome.note(committed: files)
+  }
+
+  /// Leaves out the files whose place is taken by something that is not ours: each is a failure of its own, and
+  /// must be found before the journal says that the file is staged.
+  private func prepare(
+    _ batch: [ReceivedFile], _ staged: StagedFiles, _ outcome: TransferOutcome
+  ) throws(StagingError) -> [ReceivedFile] {
+    var files: [ReceivedFile] = []
+    for file in batch {
+      do throws(SystemFailure) {
+        try staged.prepare(file.item.path)
+        files.append(file)
+      } catch {
+        guard ["eisdir", "eexist", "enotdir", "eloop", "enametoolong"].contains(error.code) else {
+          throw .broken(error, doing: "make room for fetched files")
+        }
+        outcome.note(
+          file.item,
+          failedWith: StagingError(
+            code: "place-taken", operation: "stage", subject: file.item.path.description,
+            reason: "something that this program did not put there stands in files/ (\(error.reason))",
+            advice: "move it out of the staging volume", severity: .item))
+        try onVolume("remove a temporary file") { () throws(SystemFailure) in
+          try volume.removeTemporary(file.temporary)
+        }
+      }
+    }
+    return files
+  }
+
+  /// The records of a batch: each new generation, and what it overtakes before that was published.
+  private func entries(for files: [ReceivedFile]) -> [JournalEntry] {
+    volume.journal.withState { state in
+      files.flatMap { file -> [JournalEntry] in
+        let fetched = JournalEntry.fetched(
+          FetchedFile(
+            path: file.item.path, fingerprint: file.item.fingerprint, sha256: file.sha256, md5: file.md5,
+            temporary: file.temporary, hostKey: hostKey))
+        guard let before = state.paths[file.item.path], state.isPending(before, for: destination) else {
+          return [fetched]
+        }
+        return [fetched, .superseded(path: file.item.path, generation: before.generation)]
+      }
+    }
+  }
+}

@@ -1,0 +1,176 @@
+package import Common
+package import Staging
+
+/// What fetch does with one path.
+package enum FetchDecision: Equatable, Sendable {
+  /// Staged already, or nothing certain can be said.
+  case nothing
+  /// Remember what was seen; a later listing decides.
+  case observe
+  case fetch
+  case observeAbsence
+  case gone
+}
+
+/// How the remote shows one path.
+package enum RemoteView: Equatable, Sendable {
+  case file(Fingerprint)
+  /// Its nearest known directory was listed to the end and the name is not there.
+  case absent
+  /// Under a directory that could not be listed.
+  case unknown
+  /// There, but not to be fetched: a symbolic link, a special file, an excluded name.
+  case skipped
+}
+
+/// Decides on one path. Pure.
+///
+/// | remote | journal | seen before | do |
+/// |---|---|---|---|
+/// | file | fetched, same fingerprint, staged bytes good | any | nothing |
+/// | file | fetched, same fingerprint, staged bytes drifted | any | fetch |
+/// | file | not known, gone, or another fingerprint | same fingerprint, at least `settleMilliseconds` ago | fetch |
+/// | file | not known, gone, or another fingerprint | not, or too recently | observe (fetch when nothing is to settle) |
+/// | absent | fetched, not gone | not absent in the last clean listing | observe the absence |
+/// | absent | fetched, not gone | absent in the last clean listing | gone |
+/// | absent | not known, or gone | any | nothing |
+/// | unknown, skipped | any | any | nothing |
+package func decideFetch(
+  remote: RemoteView, known: PathState?, sighting: Observations.Sighting?, wasAbsent: Bool, nowMilliseconds: Int64,
+  settleMilliseconds: Int64
+) -> FetchDecision {
+  switch remote {
+  case .unknown, .skipped: return .nothing
+  case .absent:
+    guard let known, !known.isGone else { return .nothing }
+    return wasAbsent ? .gone : .observeAbsence
+  case .file(let fingerprint):
+    if let known, !known.isGone, known.fingerprint == fingerprint { return known.hasDrifted ? .fetch : .nothing }
+    if settleMilliseconds == 0 { return .fetch }
+    guard let sighting, sighting.fingerprint == fingerprint else { return .observe }
+    return nowMilliseconds - sighting.sinceBootMilliseconds >= settleMilliseconds ? .fetch : .observe
+  }
+}
+
+/// All that one listing asks fetch to do, in the order of doing it.
+package struct FetchPlan: Sendable, Equatable {
+  package struct Item: Sendable, Equatable {
+    package var path: RemotePath
+    package var fingerprint: Fingerprint
+  }
+
+  package struct Removal: Sendable, Equatable {
+    package var path: RemotePath
+    package var generation: UInt64
+  }
+
+  /// Staged generations that stand where a new path needs a directory, or a file; already published.
+  package var drop: [Removal] = []
+  /// Files to fetch; those that failed before come last.
+  package var fetch: [Item] = []
+  package var gone: [Removal] = []
+  /// New paths that wait until what stands in their place has been published.
+  package var blocked: [RemotePath] = []
+  /// Files that are in the journal as they are on the remote.
+  package var unchanged = 0
+  /// Milliseconds since boot at which the first of the unsettled files can be judged again.
+  package var nextDueMilliseconds: Int64?
+  /// What the next listing needs to know; `unsettled` holds the files waiting to settle.
+  package var observations = Observations()
+
+  package init() {}
+
+  /// - Parameters:
+  ///   - listing: one walk of the remote.
+  ///   - state: the journal's fold.
+  ///   - observations: from the listing before; empty when they are not to be trusted.
+  ///   - destination: where a staged generation must have been published before it may be dropped; nil means anywhere.
+  package init(
+    listing: RemoteListing, state: borrowing MirrorState, observations: Observations, destination: Destination?,
+    nowMilliseconds: Int64, settleMilliseconds: Int64
+  ) {
+    var failedBefore: [Item] = []
+    var present = 0
+    for item in listing.files {
+      let known = state.paths[item.path]
+      if let known, !known.isGone { present += 1 }
+      let sighting = observations.unsettled[item.path]
+      let decision = decideFetch(
+        remote: .file(item.fingerprint), known: known, sighting: sighting, wasAbsent: false,
+        nowMilliseconds: nowMilliseconds, settleMilliseconds: settleMilliseconds)
+      switch decision {
+      case .fetch:
+        if state.failures[MirrorState.FailureKey(item.path, .fetch)] == nil {
+          fetch.append(item)
+        } else {
+          failedBefore.append(item)
+        }
+      case .observe: observe(item, sighting, nowMilliseconds, settleMilliseconds)
+      case .nothing, .observeAbsence, .gone: unchanged += 1
+      }
+    }
+    fetch += failedBefore
+    // Only when some known path did not show up is it worth asking which.
+    if present < state.paths.count {
+      decideAbsences(listing, state, observations, nowMilliseconds, settleMilliseconds)
+    }
+    resolveConflicts(listing, state, destination)
+  }
+
+  private mutating func observe(
+    _ item: Item, _ sighting: Observations.Sighting?, _ now: Int64, _ settle: Int64
+  ) {
+    let since = sighting.flatMap { $0.fingerprint == item.fingerprint ? $0.sinceBootMilliseconds : nil } ?? now
+    observations.unsettled[item.path] = Observations.Sighting(
+      fingerprint: item.fingerprint, sinceBootMilliseconds: since,
+      unsettledSinceBootMilliseconds: sighting?.unsettledSinceBootMilliseconds ?? now)
+    nextDueMilliseconds = min(nextDueMilliseconds ?? .max, since + settle)
+  }
+
+  private mutating func decideAbsences(
+    _ listing: RemoteListing, _ state: borrowing MirrorState, _ before: Observations, _ now: Int64, _ settle: Int64
+  ) {
+    let there = Set(listing.files.lazy.map(\.path))
+    for (path, known) in state.paths where !known.isGone && !there.contains(path) {
+      let decision = decideFetch(
+        remote: listing.viewOfMissing(path), known: known, sighting: nil, wasAbsent: before.absent.contains(path),
+        nowMilliseconds: now, settleMilliseconds: settle)
+      switch decision {
+      case .observeAbsence: observations.absent.insert(path)
+      case .gone: gone.append(Removal(path: path, generation: known.generation))
+      case .nothing, .observe, .fetch: break
+      }
+    }
+    gone.sort { $0.path < $1.path }
+  }
+
+  /// A path cannot be staged while another staged file is one of its directories, or lies below it. Such a file goes
+  /// once it is published and certainly no longer on the remote; until then the new path waits.
+  private mutating func resolveConflicts(
+    _ listing: RemoteListing, _ state: borrowing MirrorState, _ destination: Destination?
+  ) {
+    let isNew = fetch.contains { state.paths[$0.path]?.isDropped ?? true }
+    guard isNew else { return }
+    let wanted = Set(fetch.lazy.map(\.path))
+    var below: [RemotePath: [RemotePath]] = [:]
+    for (path, known) in state.paths where !known.isDropped {
+      for ancestor in path.ancestors where wanted.contains(ancestor) { below[ancestor, default: []].append(path) }
+    }
+    var dropped: [RemotePath: UInt64] = [:]
+    fetch.removeAll { item in
+      let above = item.path.ancestors.filter { state.paths[$0].map { !$0.isDropped } ?? false }
+      let inTheWay = above + (below[item.path] ?? [])
+      let canGo = inTheWay.allSatisfy { path in
+        state.paths[path].map { state.isPublished($0, to: destination) } ?? true
+          && listing.viewOfMissing(path) == .absent
+      }
+      if canGo {
+        for path in inTheWay { dropped[path] = state.paths[path]?.generation }
+      } else {
+        blocked.append(item.path)
+      }
+      return !canGo
+    }
+    drop = dropped.map { Removal(path: $0.key, generation: $0.value) }.sorted { $0.path < $1.path }
+  }
+}

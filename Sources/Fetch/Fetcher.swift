@@ -1,0 +1,223 @@
+package import Common
+package import Logging
+package import SFTP
+package import Staging
+
+/// The first phase: remote folder → staging volume. Each run lists everything, plans, transfers and records.
+package struct Fetcher {
+  package enum Mode: Sendable {
+    /// Trusts what earlier runs observed.
+    case incremental
+    /// Observes everything itself: waits out the settle time and lists a second time where something is undecided.
+    case comprehensive
+  }
+
+  private let source: SFTPSource
+  private let settings: StagingSettings
+  private let destination: Destination?
+  private let volume: StagingVolume
+  private let stop: StopSignal
+  private let logger: Logger
+  private let connect: () throws(SFTPError) -> SFTPConnection
+
+  /// - Parameter connect: opens a logged-in connection; nil connects to `source`.
+  package init(
+    source: SFTPSource, settings: StagingSettings, destination: Destination?, volume: StagingVolume, stop: StopSignal,
+    logger: Logger, connect: (() throws(SFTPError) -> SFTPConnection)? = nil
+  ) {
+    self.source = source
+    self.settings = settings
+    self.destination = destination
+    self.volume = volume
+    self.stop = stop
+    self.logger = logger
+    let knownHostsPath = volume.knownHostsPath
+    self.connect =
+      connect ?? { () throws(SFTPError) in
+        try SFTPConnection(
+          SFTPSettings(source, ownKnownHostsPath: knownHostsPath), stop: stop, logger: logger)
+      }
+  }
+
+  /// Runs the phase once. Never throws: what went wrong is in the report, what was committed stays committed.
+  package func run(_ mode: Mode) -> FetchReport {
+    var report = FetchReport(startedMonotonicSeconds: monotonicSeconds())
+    do {
+      try run(mode, &report)
+    } catch let failure as any Failure {
+      report.failure = failure
+    } catch {
+      report.failure = StagingError(
+        code: "internal", operation: "fetch", subject: "", reason: "\(error)", severity: .other)
+    }
+    report.seconds = monotonicSeconds() - report.startedMonotonicSeconds
+    return report
+  }
+
+  private func run(_ mode: Mode, _ report: inout FetchReport) throws {
+    let connection = try connect()
+    defer { connection.close() }
+    report.hostKey = connection.facts?.hostKeyFingerprint
+    warnOfNewHostKey(connection.facts)
+    volume.journal.noteHostKey(report.hostKey)
+
+    let root = try findFolder(connection)
+    var listing = try list(root, over: connection)
+    var observations = mode == .incremental ? try volume.loadObservations() : Observations()
+    var plan = makePlan(listing, observations)
+    let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
+    if isFirstRun || mode == .comprehensive, try waitToSettle(plan) {
+      observations = plan.observations
+      listing = try list(root, over: connection)
+      plan = makePlan(listing, observations)
+    }
+    report.take(listing, plan)
+    try carryOut(plan, from: root, over: connection, &report)
+  }
+
+  /// The folder's absolute path on the server.
+  private func findFolder(_ connection: SFTPConnection) throws -> [UInt8] {
+    func unusable(_ reason: String) -> FetchError {
+      FetchError(
+        code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
+        advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
+        severity: .configuration)
+    }
+    do throws(SFTPError) {
+      let root = try connection.realPath(Array(source.folder.utf8))
+      let attributes = try connection.attributes(root)
+      if let kind = attributes.kind, kind != .directory { throw unusable("it is not a directory") }
+      return root
+    } catch {
+      // Refusals of this one path are about the setting; anything else is about the connection.
+      throw error.severity == .item ? unusable(error.reason) : error
+    }
+  }
+
+  private func list(_ root: [UInt8], over connection: SFTPConnection) throws(SFTPError) -> RemoteListing {
+    let listing = RemoteListing(exclusion: Exclusion(defaults: settings.excludeDefaults))
+    try connection.walk(root, visitor: listing)
+    return listing
+  }
+
+  private func makePlan(_ listing: RemoteListing, _ observations: Observations) -> FetchPlan {
+    volume.journal.withState { state in
+      FetchPlan(
+        listing: listing, state: state, observations: observations, destination: destination,
+        nowMilliseconds: volume.clock.bootMilliseconds(), settleMilliseconds: Int64(settings.settleSeconds) * 1000)
+    }
+  }
+
+  /// Sleeps until everything unsettled can be judged again.
+  /// - Returns: false when nothing is undecided, so that a second listing would tell nothing new.
+  private func waitToSettle(_ plan: FetchPlan) throws(SFTPError) -> Bool {
+    if plan.observations.isEmpty { return false }
+    let settle = Int64(settings.settleSeconds) * 1000
+    let until = plan.observations.unsettled.values.lazy.map { $0.sinceBootMilliseconds + settle }.max()
+    let start = volume.clock.bootMilliseconds()
+    if let until, until > start {
+      logger.info(
+        "waiting for files to settle",
+        metadata: ["files": "\(plan.observations.unsettled.count)", "seconds": "\((until - start + 999) / 1000)"])
+    }
+    while let until, volume.clock.bootMilliseconds() < until {
+      if stop.isRequested { throw .stopped }
+      pause(milliseconds: min(200, until - volume.clock.bootMilliseconds()))
+    }
+    return true
+  }
+
+  private func carryOut(
+    _ plan: FetchPlan, from root: [UInt8], over connection: SFTPConnection, _ report: inout FetchReport
+  ) throws {
+    try drop(plan.drop)
+    let outcome = TransferOutcome()
+    let transferred = Result {
+      if plan.fetch.isEmpty { return }
+      let transfer = Transfer(items: plan.fetch, remoteRoot: root, stop: stop, outcome: outcome)
+      try transfer.run(
+        over: connection, into: volume,
+        commit: Committer(volume: volume, destination: destination, hostKey: report.hostKey),
+        filesInFlight: source.filesInFlight)
+    }
+    report.counts = outcome.counts
+    // The volume's error ends the run; the connection's does not keep what is known from being recorded.
+    if let failure = outcome.failure { throw failure }
+    try record(outcome.failedItems, &report)
+    if !plan.gone.isEmpty {
+      try volume.journal.append(plan.gone.map { .gone(path: $0.path, generation: $0.generation) })
+      report.gone = UInt64(plan.gone.count)
+    }
+    try volume.save(plan.observations)
+    try transferred.get()
+    if stop.isRequested { throw SFTPError.stopped }
+  }
+
+  /// Records, then removes, staged generations that stand in the way of new paths.
+  private func drop(_ removals: [FetchPlan.Removal]) throws {
+    if removals.isEmpty { return }
+    try volume.journal.append(removals.map { .dropped(path: $0.path, generation: $0.generation) })
+    let staged = volume.makeStagedFiles()
+    for removal in removals { try staged.remove(removal.path) }
+    try staged.synchronizeChanges()
+  }
+
+  /// A failure is named at every run, and recorded once for each path and cause.
+  private func record(
+    _ failed: [(item: FetchPlan.Item, error: any Failure)], _ report: inout FetchReport
+  ) throws(StagingError) {
+    for (item, error) in failed {
+      logger.warning(
+        "cannot fetch a file",
+        metadata: [
+          "path": "\(item.path)", "code": "\(error.code)", "reason": "\(error.reason)", "retry": "with the next run",
+        ])
+    }
+    let new = volume.journal.withState { state in
+      failed.filter { state.failures[MirrorState.FailureKey($0.item.path, .fetch)]?.code != $0.error.code }
+    }
+    try volume.journal.append(
+      new.map {
+        .failed(
+          FailedItem(
+            phase: .fetch, path: $0.item.path, generation: nil, code: $0.error.code, message: $0.error.description)
+        )
+      })
+  }
+
+  private func warnOfNewHostKey(_ facts: ConnectionFacts?) {
+    guard let facts, facts.hostKeyTrust == .firstUse else { return }
+    logger.warning(
+      "host key trusted on first use; pin it by SFTP_HOST_KEY",
+      metadata: [
+        "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
+      ])
+  }
+}
+
+/// A failure of fetch that is neither the connection's nor the volume's.
+package struct FetchError: Failure {
+  package let code: String
+  package let operation: String
+  package let subject: String
+  package let reason: String
+  package let advice: String?
+  package let severity: Severity
+}
+
+extension SFTPSettings {
+  /// - Parameter ownKnownHostsPath: where keys trusted on first use are kept when none is configured.
+  package init(_ source: SFTPSource, ownKnownHostsPath: String) {
+    let policy: HostKeyPolicy =
+      if !source.hostKeyPins.isEmpty {
+        .pins(source.hostKeyPins)
+      } else if let path = source.knownHostsPath {
+        .knownHosts(path: path)
+      } else {
+        .trustOnFirstUse(path: ownKnownHostsPath)
+      }
+    self.init(
+      host: source.host, port: source.port, user: source.user, password: source.password, privateKey: source.key,
+      privateKeyPassphrase: source.keyPassphrase, hostKeyPolicy: policy, timeoutSeconds: source.timeoutSeconds)
+  }
+}

@@ -1,0 +1,92 @@
+package import Common
+package import SFTP
+
+/// One walk of the remote folder: its files in the order they were seen, and what could not be seen.
+package final class RemoteListing: TreeVisitor {
+  package private(set) var files: [FetchPlan.Item] = []
+  package private(set) var unknown: [(path: RemotePath?, error: SFTPError)] = []
+  package private(set) var skipped: [Skipped] = []
+  package private(set) var excludedCount = 0
+  private var isRootListed = false
+  private var listed: Set<RemotePath> = []
+  private var unknownPaths: Set<RemotePath> = []
+  private var skippedPaths: Set<RemotePath> = []
+  private let exclusion: Exclusion
+
+  /// An entry of a directory that is not fetched.
+  package struct Skipped: Sendable, CustomStringConvertible {
+    package let name: String
+    package let reason: String
+
+    package var description: String { "\(name) (\(reason))" }
+  }
+
+  package init(exclusion: Exclusion) { self.exclusion = exclusion }
+
+  /// Directories listed to their end.
+  package var directoryCount: Int { listed.count + (isRootListed ? 1 : 0) }
+  /// True when the folder itself could be listed.
+  package var hasRoot: Bool { isRootListed }
+
+  package func shouldDescend(into directory: RemotePath) -> Bool { !exclusion.excludes(directory) }
+
+  package func file(_ path: RemotePath, _ fingerprint: Fingerprint) {
+    if exclusion.excludes(path) {
+      excludedCount += 1
+    } else {
+      files.append(FetchPlan.Item(path: path, fingerprint: fingerprint))
+    }
+  }
+
+  package func listedDirectory(_ path: RemotePath?) {
+    if let path { listed.insert(path) } else { isRootListed = true }
+  }
+
+  package func unknownDirectory(_ path: RemotePath?, _ error: SFTPError) {
+    unknown.append((path, error))
+    if let path { unknownPaths.insert(path) }
+  }
+
+  package func skipped(directory: RemotePath?, name: [UInt8], reason: SkipReason) {
+    let shown = (directory.map { $0.description + "/" } ?? "") + escaped(name)
+    skipped.append(Skipped(name: shown, reason: reason.description))
+    if let path = try? RemotePath(directory: directory, name: name) { skippedPaths.insert(path) }
+  }
+
+  /// What is known of a path that the walk did not show as a file.
+  ///
+  /// | nearest directory above that the walk met | view |
+  /// |---|---|
+  /// | the path itself, or one above it, was skipped or is excluded | skipped |
+  /// | listed to its end | absent |
+  /// | could not be listed | unknown |
+  package func viewOfMissing(_ path: RemotePath) -> RemoteView {
+    if skippedPaths.contains(path) || exclusion.excludes(path) { return .skipped }
+    // A directory that could not be listed may be the path itself: then it is no file any more, but nothing is certain.
+    if unknownPaths.contains(path) { return .unknown }
+    for directory in path.ancestors {
+      if skippedPaths.contains(directory) || exclusion.excludes(directory) { return .skipped }
+      if unknownPaths.contains(directory) { return .unknown }
+      if listed.contains(directory) { return .absent }
+    }
+    return isRootListed ? .absent : .unknown
+  }
+}
+
+/// Names that are not mirrored: by default those that uploading clients use while a file is not whole.
+package struct Exclusion: Sendable {
+  private let suffixes: [[UInt8]]
+  private let prefixes: [[UInt8]]
+
+  /// - Parameter defaults: leave out `*.part *.filepart *.partial *.tmp .in.*`.
+  package init(defaults: Bool) {
+    suffixes = defaults ? [".part", ".filepart", ".partial", ".tmp"].map { Array($0.utf8) } : []
+    prefixes = defaults ? [Array(".in.".utf8)] : []
+  }
+
+  /// Judges the last component of the path.
+  package func excludes(_ path: RemotePath) -> Bool {
+    let name = path.name
+    return suffixes.contains { name.suffix($0.count).elementsEqual($0) } || prefixes.contains { name.starts(with: $0) }
+  }
+}

@@ -1,0 +1,120 @@
+internal import Common
+
+/// A server's public key as it travels (RFC 4253 §6.6).
+struct HostKey: Equatable {
+  /// The name the blob begins with: `ssh-ed25519`.
+  let type: String
+  let blob: [UInt8]
+
+  /// Nil when the blob does not begin with a printable type name.
+  init?(blob: [UInt8]) {
+    let name: [UInt8]? = blob.withUnsafeBytes {
+      var reader = WireReader($0)
+      return try? reader.string()
+    }
+    guard let name, !name.isEmpty, name.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
+    type = String(decoding: name, as: UTF8.self)
+    self.blob = blob
+  }
+
+  /// `SHA256:` and the digest in base64 without padding, as `ssh-keygen -l` prints it.
+  var fingerprint: String {
+    let text = base64(SHA256Digest.of(blob).bytes)
+    return "SHA256:" + (text.firstIndex(of: "=").map { text[..<$0] } ?? text[...])
+  }
+
+  var base64Text: String { base64(blob) }
+
+  /// The signature algorithms that prove possession of a key of this type (RFC 8332 for RSA).
+  static func algorithms(forType type: String) -> [String] {
+    type == "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"] : [type]
+  }
+}
+
+/// Decides whether a server's key is accepted; pure but for the file of keys.
+///
+/// | policy | known of this host | the server's key | decision |
+/// |---|---|---|---|
+/// | pins | – | one of the pins | pinned |
+/// | pins | – | any other | fatal |
+/// | files | keys, this one among them | | known |
+/// | files | keys, this one not among them, whatever its type | | fatal: changed |
+/// | files | revoked | | fatal |
+/// | knownHosts | nothing | any | fatal: unknown |
+/// | trustOnFirstUse | nothing | any | stored, first use |
+struct HostKeyCheck {
+  let policy: HostKeyPolicy
+  let host: String
+  let port: UInt16
+  let address: String
+  private let known: KnownHosts
+
+  init(_ settings: SFTPSettings) throws(SFTPError) {
+    policy = settings.hostKeyPolicy
+    host = settings.host
+    port = settings.port
+    address = settings.address
+    known =
+      switch policy {
+      case .pins: KnownHosts(parsing: [])
+      case .knownHosts(let path): try KnownHosts.load(path, mayBeAbsent: false)
+      case .trustOnFirstUse(let path): try KnownHosts.load(path, mayBeAbsent: true)
+      }
+  }
+
+  /// Host key algorithms in the order to offer them: those of the known keys first, so that a server with several keys
+  /// shows one that can be compared.
+  func preferredAlgorithms(supported: [String]) -> [String] {
+    let types = known.keys(host: host, port: port).map(\.key.type)
+    let first = types.flatMap(HostKey.algorithms).filter(supported.contains)
+    if first.isEmpty { return [] }
+    var seen = Set<String>()
+    return (first + supported).filter { seen.insert($0).inserted }
+  }
+
+  func verify(_ key: HostKey) throws(SFTPError) -> HostKeyTrust {
+    let entries = known.keys(host: host, port: port)
+    if entries.contains(where: { $0.isRevoked && $0.key == key }) {
+      throw SFTPError(
+        code: "host-key-revoked", operation: "host key", subject: address,
+        reason: "\(key.type) \(key.fingerprint) is marked @revoked", advice: "ask the server's operator",
+        severity: .fatal)
+    }
+    let trusted = entries.filter { !$0.isRevoked }.map(\.key)
+    if trusted.contains(key) { return .known }
+    switch policy {
+    case .pins(let pins):
+      if pins.contains(key.fingerprint) { return .pinned }
+      throw changed(key, expected: pins, advice: "ask the server's operator; if it is right, set SFTP_HOST_KEY to it")
+    case .knownHosts(let path):
+      if trusted.isEmpty {
+        throw SFTPError(
+          code: "host-key-unknown", operation: "host key", subject: address,
+          reason: "\(escaped(path)) has no key for it; the server shows \(key.type) \(key.fingerprint)",
+          advice: "if the server's operator confirms it, add the line: \(line(for: key))", severity: .fatal)
+      }
+      throw changed(
+        key, expected: trusted.map { "\($0.type) \($0.fingerprint)" },
+        advice: "ask the server's operator; if it is right, correct the line in \(escaped(path))")
+    case .trustOnFirstUse(let path):
+      if trusted.isEmpty {
+        try KnownHosts.append(line(for: key), to: path)
+        return .firstUse
+      }
+      throw changed(
+        key, expected: trusted.map { "\($0.type) \($0.fingerprint)" },
+        advice: "ask the server's operator; if it is right, remove the old line from \(escaped(path))")
+    }
+  }
+
+  private func line(for key: HostKey) -> String {
+    "\(KnownHosts.name(host: host, port: port)) \(key.type) \(key.base64Text)"
+  }
+
+  private func changed(_ key: HostKey, expected: [String], advice: String) -> SFTPError {
+    SFTPError(
+      code: "host-key-mismatch", operation: "host key", subject: address,
+      reason: "the server shows \(key.type) \(key.fingerprint), but expected is \(expected.joined(separator: " or "))",
+      advice: advice, severity: .fatal)
+  }
+}

@@ -1,0 +1,121 @@
+package import Common
+internal import Synchronization
+
+/// An open staging volume: its directories, its lock when writing, its journal.
+package final class StagingVolume: Sendable {
+  package let fileSystem: any FileSystem
+  package let journal: Journal
+  /// What a person should know about this volume: overlayfs, a recovered tail.
+  package let warnings: [String]
+  package let path: String
+  package let clock: Clock
+
+  let directories: Directories
+  private let nextTemporary = Atomic<UInt64>(0)
+  package let runID: String
+
+  /// Descriptors of the volume's directories, open as long as the volume.
+  struct Directories: Sendable {
+    var root: Int32
+    var files: Int32
+    var journal: Int32
+    var state: Int32
+    var temporaries: Int32
+    var lock: Int32
+
+    var all: [Int32] { [files, journal, state, temporaries, lock, root] }
+  }
+
+  init(
+    path: String, fileSystem: any FileSystem, directories: Directories, journal: Journal, clock: Clock, runID: String,
+    warnings: [String]
+  ) {
+    self.path = path
+    self.fileSystem = fileSystem
+    self.directories = directories
+    self.journal = journal
+    self.clock = clock
+    self.runID = runID
+    self.warnings = warnings
+  }
+
+  deinit {
+    // The lock goes with its descriptor. Everything durable was synchronised where it was written.
+    for descriptor in directories.all { try? fileSystem.close(descriptor) }
+  }
+
+  /// The tree of staged files, for one thread.
+  package func makeStagedFiles() -> StagedFiles {
+    StagedFiles(fileSystem: fileSystem, root: directories.files, temporaries: directories.temporaries)
+  }
+
+  /// Makes an empty temporary file. Its name tells the run, so that recovery knows whose it is.
+  package func makeTemporary() throws(SystemFailure) -> (name: String, descriptor: Int32) {
+    let name = "\(runID)-\(nextTemporary.add(1, ordering: .relaxed).newValue)"
+    return (name, try fileSystem.openFile(at: directories.temporaries, Array(name.utf8), .createNew))
+  }
+
+  package func removeTemporary(_ name: String) throws(SystemFailure) {
+    try fileSystem.remove(at: directories.temporaries, Array(name.utf8), isDirectory: false)
+  }
+
+  /// Makes the content and the names of closed temporary files survive a power cut: few by fsync each, many by one
+  /// syncfs.
+  package func synchronizeTemporaries(_ names: [String]) throws(SystemFailure) {
+    if names.count > 8 {
+      try fileSystem.synchronize(directories.temporaries, .wholeFileSystem)
+      return
+    }
+    for name in names {
+      let file = Descriptor(
+        try fileSystem.openFile(at: directories.temporaries, Array(name.utf8), .read), fileSystem)
+      try fileSystem.synchronize(file.number, .full)
+      try file.close()
+    }
+    if !names.isEmpty { try fileSystem.synchronize(directories.temporaries, .full) }
+  }
+
+  package func freeBytes() throws(SystemFailure) -> UInt64 { try fileSystem.freeBytes(directories.root) }
+
+  /// The file that keys trusted on first use are kept in.
+  package var knownHostsPath: String { path + "/known_hosts" }
+
+  package func loadObservations() throws(SystemFailure) -> Observations {
+    guard let content = try fileSystem.content(at: directories.state, "observations") else { return Observations() }
+    return Observations(content, bootID: clock.bootID)
+  }
+
+  /// Keeps the observations for the next run. Not synchronised: losing them costs time, never truth.
+  package func save(_ observations: Observations) throws(SystemFailure) {
+    if observations.isEmpty {
+      let name = Array("observations".utf8)
+      if try fileSystem.status(at: directories.state, name) != nil {
+        try fileSystem.remove(at: directories.state, name, isDirectory: false)
+      }
+      return
+    }
+    try fileSystem.replaceFile(
+      at: directories.state, "observations", with: observations.encoded(bootID: clock.bootID), durable: false)
+  }
+
+  /// Writes a checkpoint when reading the records since the last one would take longer than it is worth. Call it only
+  /// between commits: a start looks for interrupted renames only after the checkpoint.
+  package func checkpointIfWorthwhile() throws(SystemFailure) {
+    let (records, known) = (journal.recordsSinceCheckpoint, journal.withState { $0.paths.count })
+    guard records > 1_000, records > UInt64(known / 10) else { return }
+    try writeCheckpoint()
+  }
+
+  package func writeCheckpoint() throws(SystemFailure) {
+    try fileSystem.replaceFile(
+      at: directories.state, "checkpoint", with: journal.checkpoint().encoded(), durable: true)
+  }
+
+  package func writeStatus(_ content: [UInt8]) throws(SystemFailure) {
+    try fileSystem.replaceFile(at: directories.root, "status.json", with: content, durable: false)
+  }
+
+  package func readStatus() throws(SystemFailure) -> [UInt8]? {
+    try fileSystem.content(at: directories.root, "status.json")
+  }
+}

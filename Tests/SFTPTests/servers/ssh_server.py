@@ -1,0 +1,79 @@
+"""An SSH server with the login rules a test asks for. Prints its port, then serves until its standard input closes.
+
+ssh_server.py HOST_KEY RULE [PASSWORD] [AUTHORIZED_KEYS]
+RULE: password | prompt (one hidden prompt) | visible (a prompt that shows the answer) | empty (a round without prompts)
+      | key | key+password | key+prompt (both, in this order) | hang-up (ends the connection instead of any login)
+      | no-sftp (password login, but no SFTP subsystem)
+"""
+
+import asyncio
+import sys
+
+import asyncssh
+
+host_key, rule = sys.argv[1:3]
+password = sys.argv[3] if len(sys.argv) > 3 else ""
+authorized_keys = sys.argv[4] if len(sys.argv) > 4 else None
+
+
+class Server(asyncssh.SSHServer):
+    def connection_made(self, connection):
+        self.connection = connection
+        connection.key_accepted = False
+
+    def begin_auth(self, username):
+        if rule == "hang-up":
+            self.connection.abort()
+        return True
+
+    def password_auth_supported(self):
+        return rule in ("password", "no-sftp") or rule == "key+password" and self.connection.key_accepted
+
+    def validate_password(self, username, given):
+        return given == password
+
+    def public_key_auth_supported(self):
+        return rule.startswith("key") and not self.connection.key_accepted
+
+    def kbdint_auth_supported(self):
+        return rule in ("prompt", "visible", "empty") or rule == "key+prompt" and self.connection.key_accepted
+
+    def get_kbdint_challenge(self, username, lang, submethods):
+        self.rounds = 0
+        return "", "", "en", self.prompts()
+
+    def prompts(self):
+        if rule == "empty":
+            return []
+        return [("Password: " if rule != "visible" else "Your mother's name: ", rule == "visible")]
+
+    def validate_kbdint_response(self, username, responses):
+        if rule == "empty":
+            self.rounds += 1
+            return ("", "", "en", [("Password: ", False)]) if self.rounds == 1 else responses == [password]
+        return responses == [password]
+
+
+accept = asyncssh.SSHServerConnection.send_userauth_success
+
+
+async def send_userauth_success(self):
+    if rule.startswith("key+") and not self.key_accepted:
+        self.key_accepted = True
+        self.send_userauth_failure(True)
+    else:
+        await accept(self)
+
+
+asyncssh.SSHServerConnection.send_userauth_success = send_userauth_success
+
+
+async def main():
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=rule != "no-sftp",
+        authorized_client_keys=authorized_keys)
+    print(server.get_port(), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+asyncio.run(main())
