@@ -24,8 +24,9 @@ while IFS= read -r -d '' file; do
     echo "$file: $lines lines, more than 400: split it" >&2
     failed=true
   fi
-  if grep -nHE '^.{121,}' "$file" >&2; then
-    echo "check-repository: lines over 120 columns" >&2
+  # A row of a table in a comment cannot be broken.
+  if grep -nHE '^.{121,}' "$file" | grep -vE '^[^:]+:[0-9]+: */// \|' >&2; then
+    echo "check-repository: a line over 120 columns" >&2
     failed=true
   fi
 done < <(git ls-files -z --cached --others --exclude-standard -- '*.swift')

@@ -29,7 +29,7 @@ import Testing
   @Test func trapsAreTheSameEveryTime() throws {
     let home = try TemporaryDirectory()
     for name in ["first", "second"] {
-      let made = try Child.run(["\(packageRoot)/fixtures/make-traps.sh", "\(home.path)/\(name)"])
+      let made = try Child.run(["\(packagePath)/fixtures/make-traps.sh", "\(home.path)/\(name)"])
       #expect(made.exitCode == 0, "\(made.stderr)")
     }
     #expect(try treeDigest(of: home.path + "/first") == treeDigest(of: home.path + "/second"))

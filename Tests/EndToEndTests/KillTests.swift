@@ -63,7 +63,7 @@ import Testing
       proxy = try CountingProxy(to: rig.sshd.port, stallAfter: 2_000_000)
       changes = ["SFTP_PORT": "\(proxy.port)"]
     case .s3:
-      proxy = try CountingProxy(to: port(of: rig.bucket.endpoint), stallAfter: 2_000)
+      proxy = try CountingProxy(to: Rig.bucketPort(), stallAfter: 2_000)
       changes = ["S3_ENDPOINT": "http://127.0.0.1:\(proxy.port)"]
     }
     let child = try Binary.start(["sync"], environment: rig.environment(changing: changes))

@@ -22,7 +22,7 @@ final class Rig: Sendable {
     sshd = try TestSSHD()
     home = try TemporaryDirectory()
     bucket = try Rig.bucket(named: "end-to-end")
-    s3 = try CountingProxy(to: port(of: bucket.endpoint))
+    s3 = try CountingProxy(to: Rig.bucketPort())
     prefix = "rig-\(UUID().uuidString.prefix(8).lowercased())"
     makeDirectories(served)
     makeDirectories(staging)
@@ -32,11 +32,13 @@ final class Rig: Sendable {
 
   /// A bucket on the shared SeaweedFS; made when it is first asked for.
   static func bucket(named name: String) throws -> Bucket {
-    let server = SeaweedFS.shared
+    let server = try SeaweedFS.shared
     try made.withLock { if $0.insert(name).inserted { try server.makeBucket(name) } }
     return Bucket(
-      endpoint: server.endpoint, name: name, accessKey: server.accessKey, secretKey: server.secretKey)
+      endpoint: "\(server.endpoint)", name: name, accessKey: server.accessKey, secretKey: server.secretKey)
   }
+
+  static func bucketPort() throws -> Int { Int(try SeaweedFS.shared.endpoint.port) }
 
   var environment: [String: String] {
     [
@@ -171,9 +173,4 @@ struct JournalLine: Decodable {
 /// The lines of a log that report an error. The one place that knows how the program marks them.
 func errorLines(_ stderr: String) -> [Substring] {
   stderr.split(whereSeparator: \.isNewline).filter { $0.lowercased().contains(/\b(error|fatal|critical)\b/) }
-}
-
-/// The port at the end of http://127.0.0.1:PORT.
-func port(of endpoint: String) throws -> Int {
-  try #require(endpoint.split(separator: ":").last.flatMap { Int($0) })
 }

@@ -6,7 +6,7 @@ import Testing
 @Suite struct WholeTreeTests {
   @Test func fixturesArriveByteForByteAndOnce() throws {
     let rig = try Rig()
-    let made = try Child.run(["\(packageRoot)/fixtures/make-traps.sh", rig.served])
+    let made = try Child.run(["\(packagePath)/fixtures/make-traps.sh", rig.served])
     try #require(made.exitCode == 0, "\(made.stderr)")
 
     let first = try rig.run("sync")

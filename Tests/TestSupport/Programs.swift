@@ -1,12 +1,13 @@
+internal import Foundation
 internal import Glibc
 
-/// Where the package is, from where this file is.
-package let packageRoot = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
+/// The folder of Package.swift, as text.
+package let packagePath = packageRoot.path
 
 /// The program under test: a release build, run as its users run it.
 package enum Binary {
   package static func path() throws -> String {
-    let path = variable("SFTP_TO_S3_BINARY") ?? packageRoot + "/.build/release/sftp-to-s3"
+    let path = variable("SFTP_TO_S3_BINARY") ?? packagePath + "/.build/release/sftp-to-s3"
     guard access(path, X_OK) == 0 else {
       throw HarnessError("no program to test at \(path): run make build, or set SFTP_TO_S3_BINARY")
     }
@@ -29,10 +30,10 @@ package enum Binary {
 package func python(
   _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], timeout: Duration = .seconds(300)
 ) throws -> String {
-  let interpreter = packageRoot + "/.venv/bin/python"
+  let interpreter = packagePath + "/.venv/bin/python"
   guard access(interpreter, X_OK) == 0 else { throw HarnessError("no \(interpreter): run make setup") }
   let outcome = try Child.run(
-    [interpreter, "\(packageRoot)/\(script)"] + arguments, environment: environment, timeout: timeout)
+    [interpreter, "\(packagePath)/\(script)"] + arguments, environment: environment, timeout: timeout)
   guard outcome.exitCode == 0 else {
     throw HarnessError("\(script) \(arguments) exited with \(outcome.exitCode):\n\(outcome.stderr)")
   }

@@ -3,11 +3,7 @@ internal import Glibc
 internal import Synchronization
 
 /// A loopback port that was free a moment ago.
-package func freePort() throws -> Int {
-  let (descriptor, port) = try listener()
-  close(descriptor)
-  return port
-}
+package func freePort() throws -> Int { Int(try freePorts(1)[0]) }
 
 /// A TCP proxy on loopback that counts what passes, and can stop passing it on: what a network does at its worst.
 package final class CountingProxy: Sendable {
