@@ -1,0 +1,48 @@
+# One entry for everything one does here. `make` alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Build jobs at a time.
+JOBS ?= 2
+# Where builds go; debug and release live there side by side.
+SCRATCH_PATH ?= .build
+export SCRATCH_PATH
+
+SWIFT_BUILD = swift build --scratch-path $(SCRATCH_PATH) --jobs $(JOBS)
+# The release build also holds every target to the dependencies that Package.swift declares for it.
+RELEASE = $(SWIFT_BUILD) -c release --product sftp-to-s3 --explicit-target-dependency-import-check error
+BINARY = $(abspath $(SCRATCH_PATH))/release/sftp-to-s3
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+setup: ## install what is missing to build and test (apt packages, .venv)
+	@scripts/setup.sh
+
+build: ## build the release binary
+	@scripts/setup.sh --build-only
+	$(RELEASE)
+
+check: build ## format, import law, repository hygiene, no warnings
+	swift format lint --strict --recursive --parallel Sources Tests Package.swift
+	scripts/check-imports.sh
+	scripts/check-repository.sh
+
+test: setup build ## unit, contract and end-to-end tests
+	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
+
+test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
+	SFTP_TO_S3_LONG=1 SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
+
+demo: setup build ## mirror fixtures/ from a throw-away sshd to a throw-away SeaweedFS
+	@scripts/demo.sh
+
+fmt: ## format the Swift sources
+	swift format --in-place --recursive --parallel Sources Tests Package.swift
+
+clean: ## remove what was built; .venv stays
+	rm -rf $(SCRATCH_PATH)
+
+.PHONY: help setup build check test test-long demo fmt clean
