@@ -6,6 +6,8 @@ package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var elements: [(element: Element, weight: Int)] = []
+  /// Where the first value not yet taken stands; what is before it is cut off now and then, not at every pop.
+  private var first = 0
   private var weight = 0
   private var isClosed = false
   private let maximumWeight: Int
@@ -46,19 +48,20 @@ package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
   ///   - patienceSeconds: … but no longer than this after the first.
   package func popAll(waitingFor count: Int = 1, patienceSeconds: Double = 0) -> [Element] {
     locked {
-      while elements.isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
-      if elements.count < count, patienceSeconds > 0 {
+      while isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
+      if elements.count - first < count, patienceSeconds > 0 {
         var until = timespec()
         clock_gettime(CLOCK_MONOTONIC, &until)
         let nanoseconds = until.tv_nsec + Int(patienceSeconds * 1e9)
         until.tv_sec += nanoseconds / 1_000_000_000
         until.tv_nsec = nanoseconds % 1_000_000_000
-        while elements.count < count, !isClosed {
+        while elements.count - first < count, !isClosed {
           if pthread_cond_timedwait(changed, mutex, &until) == ETIMEDOUT { break }
         }
       }
-      let all = elements.map(\.element)
+      let all = elements[first...].map(\.element)
       elements.removeAll(keepingCapacity: true)
+      first = 0
       weight = 0
       pthread_cond_broadcast(changed)
       return all
@@ -68,7 +71,7 @@ package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
   /// Takes the first value; waits until there is one. Nil once the queue is closed and drained.
   package func pop() -> Element? {
     locked {
-      while elements.isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
+      while isEmpty, !isClosed { pthread_cond_wait(changed, mutex) }
       return takeFirst()
     }
   }
@@ -89,12 +92,19 @@ package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
     }
   }
 
+  private var isEmpty: Bool { first == elements.count }
+
   private func takeFirst() -> Element? {
-    guard !elements.isEmpty else { return nil }
-    let first = elements.removeFirst()
-    weight -= first.weight
+    guard !isEmpty else { return nil }
+    let taken = elements[first]
+    first += 1
+    if first == elements.count || first >= 256 {
+      elements.removeFirst(first)
+      first = 0
+    }
+    weight -= taken.weight
     pthread_cond_broadcast(changed)
-    return first.element
+    return taken.element
   }
 
   private func locked<Result>(_ body: () -> Result) -> Result {
