@@ -102,13 +102,23 @@ struct SegmentScan {
   private func judge(_ rest: UnsafeRawBufferPointer, batch: UInt64?, _ nextSeq: UInt64) -> TornTailVerdict {
     let bad = Self.nextLine(rest, at: 0)
     var following: [UInt64] = []
-    var offset = bad.map { $0.count + 1 } ?? rest.count
+    // A damaged line feed makes one line of two: a record may begin within the bad line.
+    var offset = Self.nextRecord(bad ?? rest) ?? bad.map { $0.count + 1 } ?? rest.count
     while offset < rest.count, let text = Self.nextLine(rest, at: offset) {
       if JournalLine.claimedHead(text) != nil, let record = JournalLine.decode(text) { following.append(record.batch) }
       offset += text.count + 1
     }
     return judgeTornTail(
       batch: batch ?? 0, nextSeq: nextSeq, ownBatch: leadingBatch(bad ?? rest), followingBatches: following)
+  }
+
+  /// Where a record seems to begin in a line, past its first byte. The bytes cannot stand within a record: there the quotes
+  /// would be escaped.
+  private static func nextRecord(_ line: UnsafeRawBufferPointer) -> Int? {
+    let beginning = Array("{\"seq\":".utf8)
+    return line.indices.dropFirst().first { index in
+      line[index] == beginning[0] && line[index...].starts(with: beginning)
+    }
   }
 
   /// The line that begins at `offset`, without its line feed; nil when no line feed follows.

@@ -1,0 +1,83 @@
+internal import Common
+internal import Staging
+
+/// The real file system with a word before each operation: a test may count there, or throw instead.
+struct HookedFileSystem: FileSystem {
+  typealias Hook = @Sendable (_ operation: String, _ name: [UInt8]) throws(SystemFailure) -> Void
+
+  private let base = LinuxFileSystem()
+  let hook: Hook
+
+  func openDirectory(at directory: Int32, _ name: [UInt8]) throws(SystemFailure) -> Int32 {
+    try hook("openDirectory", name)
+    return try base.openDirectory(at: directory, name)
+  }
+
+  func openFile(at directory: Int32, _ name: [UInt8], _ mode: OpenMode) throws(SystemFailure) -> Int32 {
+    try hook("openFile", name)
+    return try base.openFile(at: directory, name, mode)
+  }
+
+  func close(_ descriptor: Int32) throws(SystemFailure) { try base.close(descriptor) }
+
+  func read(
+    _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(SystemFailure) -> Int {
+    try hook("read", [])
+    return try base.read(descriptor, into: buffer, at: offset)
+  }
+
+  func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemFailure) -> Int {
+    try hook("write", [])
+    // Short writes all the time: the callers must cope.
+    return try base.write(descriptor, UnsafeRawBufferPointer(rebasing: bytes.prefix(100)), at: offset)
+  }
+
+  func truncate(_ descriptor: Int32, to size: UInt64) throws(SystemFailure) {
+    try hook("truncate", [])
+    try base.truncate(descriptor, to: size)
+  }
+
+  func setModificationTime(_ descriptor: Int32, seconds: UInt32) throws(SystemFailure) {
+    try hook("setModificationTime", [])
+    try base.setModificationTime(descriptor, seconds: seconds)
+  }
+
+  func allocate(_ descriptor: Int32, bytes: UInt64) throws(SystemFailure) {
+    try hook("allocate", [])
+    try base.allocate(descriptor, bytes: bytes)
+  }
+
+  func synchronize(_ descriptor: Int32, _ what: Synchronization) throws(SystemFailure) {
+    try hook("synchronize", [])
+    try base.synchronize(descriptor, what)
+  }
+
+  func status(of descriptor: Int32) throws(SystemFailure) -> FileStatus { try base.status(of: descriptor) }
+
+  func status(at directory: Int32, _ name: [UInt8]) throws(SystemFailure) -> FileStatus? {
+    try hook("status", name)
+    return try base.status(at: directory, name)
+  }
+
+  func names(in directory: Int32) throws(SystemFailure) -> [[UInt8]] { try base.names(in: directory) }
+
+  func makeDirectory(at directory: Int32, _ name: [UInt8]) throws(SystemFailure) {
+    try hook("makeDirectory", name)
+    try base.makeDirectory(at: directory, name)
+  }
+
+  func rename(at from: Int32, _ name: [UInt8], to: Int32, _ newName: [UInt8]) throws(SystemFailure) {
+    try hook("rename", newName)
+    try base.rename(at: from, name, to: to, newName)
+  }
+
+  func remove(at directory: Int32, _ name: [UInt8], isDirectory: Bool) throws(SystemFailure) {
+    try hook("remove", name)
+    try base.remove(at: directory, name, isDirectory: isDirectory)
+  }
+
+  func lock(_ descriptor: Int32) throws(SystemFailure) -> Bool { try base.lock(descriptor) }
+  func freeBytes(_ descriptor: Int32) throws(SystemFailure) -> UInt64 { try base.freeBytes(descriptor) }
+  func isOverlay(_ descriptor: Int32) throws(SystemFailure) -> Bool { try base.isOverlay(descriptor) }
+}

@@ -1,0 +1,168 @@
+internal import Common
+internal import Foundation
+internal import TestSupport
+internal import Testing
+
+@testable internal import Staging
+
+@Suite struct VolumeTests {
+  @Test func anotherSourceIsRefusedAndNamed() throws {
+    let rig = try VolumeRig()
+    do { _ = try rig.open() }
+    let other = VolumeSource(host: "h", port: 22, user: "u", folder: "elsewhere")
+    let error = #expect(throws: StagingError.self) { try rig.open(source: other) }
+    #expect(error?.severity.exitCode == .configuration)
+    #expect(error?.reason.contains("sftp://u@h:22/f") == true && error?.reason.contains("elsewhere") == true)
+    do { _ = try rig.open(source: other, rebind: true) }
+    do { _ = try rig.open(source: other) }
+    #expect(throws: StagingError.self) { try rig.open() }
+    // A run that does not talk to the server does not care.
+    _ = try rig.open(source: nil)
+  }
+
+  @Test func aNewerFormatAsksForAnUpgrade() throws {
+    let rig = try VolumeRig()
+    do {
+      let volume = try rig.open()
+      var binding = try #require(volume.journal.state.binding)
+      binding.format = 2
+      try volume.journal.append([.volume(binding)])
+    }
+    let error = #expect(throws: StagingError.self) { try rig.open() }
+    #expect(error?.code == "newer-format")
+    #expect(error?.severity.exitCode == .fatal)
+  }
+
+  @Test func theLockExcludesASecondRun() throws {
+    let rig = try VolumeRig()
+    let first = try rig.open()
+    let error = #expect(throws: StagingError.self) { try rig.open() }
+    #expect(error?.severity.exitCode == .locked)
+    #expect(error?.reason.contains("test since") == true)
+    _ = try rig.snapshot()
+    withExtendedLifetime(first) {}
+  }
+
+  @Test(arguments: ["/proc/1/root-that-is-not-there", "/dev/null", "/proc"])
+  func anUnusableDirectoryIsAConfigurationError(path: String) throws {
+    let error = #expect(throws: StagingError.self) {
+      try StagingVolume.open(
+        path: path, source: VolumeRig.source, runStart: RunStart(command: "test", version: "0"))
+    }
+    #expect(error?.severity.exitCode == .configuration)
+    #expect(error?.subject == path)
+    #expect(error?.advice?.contains("STAGING_DIR") == true)
+  }
+
+  @Test func aRecordedRenameIsDoneAgain() throws {
+    let rig = try VolumeRig()
+    do {
+      let volume = try rig.open()
+      try rig.stage(volume, "dir/a", "old")
+      try rig.stage(volume, "dir/a", "new", install: false)
+      try rig.stage(volume, "b", "never renamed", install: false)
+      let (_, unrecorded) = try volume.makeTemporary()
+      try volume.fileSystem.close(unrecorded)
+      #expect(try rig.names("tmp").count == 3)
+      #expect(try rig.read("files/dir/a") == Array("old".utf8))
+    }
+    _ = try rig.open()
+    #expect(try rig.read("files/dir/a") == Array("new".utf8))
+    #expect(try rig.read("files/b") == Array("never renamed".utf8))
+    #expect(try rig.names("tmp").isEmpty)
+  }
+
+  @Test func aRecordedDropIsDoneAgainButNotToALaterFile() throws {
+    let rig = try VolumeRig()
+    do {
+      let volume = try rig.open()
+      let first = try rig.stage(volume, "a/x", "1")
+      let second = try rig.stage(volume, "b", "2")
+      try volume.journal.append([.dropped(path: RemotePath("b"), generation: second)])
+      try rig.stage(volume, "b", "3")
+      try volume.journal.append([.dropped(path: RemotePath("a/x"), generation: first)])
+      // A file where the directory was, recorded and not yet renamed.
+      try rig.stage(volume, "a", "4", install: false)
+    }
+    _ = try rig.open()
+    #expect(try rig.read("files/a") == Array("4".utf8))
+    #expect(try rig.read("files/b") == Array("3".utf8))
+  }
+
+  @Test func aSymbolicLinkInFilesIsNeverFollowed() throws {
+    let rig = try VolumeRig()
+    let outside = try TemporaryDirectory()
+    let volume = try rig.open()
+    try FileManager.default.createSymbolicLink(atPath: rig.file("files/dir"), withDestinationPath: outside.path)
+    try Data("secret".utf8).write(to: URL(filePath: outside.path + "/secret"))
+    try FileManager.default.createSymbolicLink(
+      atPath: rig.file("files/link"), withDestinationPath: outside.path + "/secret")
+    let staged = volume.makeStagedFiles()
+    #expect(throws: SystemFailure.self) { try staged.prepare(RemotePath("dir/a")) }
+    #expect(throws: SystemFailure.self) { try staged.prepare(RemotePath("link")) }
+    #expect(throws: (any Error).self) { try rig.stage(volume, "dir/a", "1") }
+    #expect(try staged.openForReading(RemotePath("link")) == nil)
+    #expect(try staged.openForReading(RemotePath("dir/secret")) == nil)
+    try staged.remove(RemotePath("dir/secret"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: outside.path) == ["secret"])
+  }
+
+  @Test func removingTheLastFileRemovesItsDirectories() throws {
+    let rig = try VolumeRig()
+    let volume = try rig.open()
+    try rig.stage(volume, "a/b/c", "1")
+    try rig.stage(volume, "a/d", "2")
+    let staged = volume.makeStagedFiles()
+    try staged.remove(RemotePath("a/b/c"))
+    try staged.synchronizeChanges()
+    #expect(!rig.exists("files/a/b") && rig.exists("files/a/d"))
+    try staged.remove(RemotePath("a/d"))
+    try staged.remove(RemotePath("a/d"))
+    try staged.synchronizeChanges()
+    #expect(try rig.names("files").isEmpty)
+  }
+
+  @Test func manyDirectoriesAreStagedWithFewDescriptors() throws {
+    let rig = try VolumeRig()
+    let volume = try rig.open()
+    let staged = volume.makeStagedFiles()
+    for number in 0..<200 {
+      let (name, descriptor) = try volume.makeTemporary()
+      try volume.fileSystem.close(descriptor)
+      try staged.install(temporary: name, as: RemotePath("d\(number)/e/f"))
+    }
+    try staged.synchronizeChanges()
+    #expect(try rig.names("files").count == 200)
+    #expect(rig.exists("files/d199/e/f"))
+  }
+
+  @Test func anUnfitFileSystemIsRefusedWithWhatItLacks() throws {
+    let rig = try VolumeRig()
+    // A file system that takes only UTF-8 names, as some network mounts do.
+    let error = #expect(throws: StagingError.self) {
+      try rig.open(
+        fileSystem: HookedFileSystem { operation, name throws(SystemFailure) in
+          if operation == "openFile", String(validating: name, as: UTF8.self) == nil {
+            throw SystemFailure(errno: 84, operation: operation, subject: "")
+          }
+        })
+    }
+    #expect(error?.code == "staging-unfit")
+    #expect(error?.reason.contains("names of any bytes") == true)
+    #expect(error?.severity.exitCode == .configuration)
+  }
+
+  @Test func observationsSurviveButNotAReboot() throws {
+    let path = try RemotePath("a"), gone = try RemotePath([0xff])
+    let observations = Observations(
+      unsettled: [
+        path: Observations.Sighting(
+          fingerprint: Fingerprint(size: 3, mtime: 4), sinceBootMilliseconds: 5, unsettledSinceBootMilliseconds: 1)
+      ], absent: [gone])
+    let encoded = observations.encoded(bootID: "boot-1")
+    #expect(Observations(encoded, bootID: "boot-1") == observations)
+    #expect(Observations(encoded, bootID: "boot-2") == Observations(absent: [gone]))
+    for length in encoded.indices { #expect(Observations(Array(encoded[..<length]), bootID: "boot-1") != observations) }
+    #expect(Observations(Array("garbage\n".utf8), bootID: "boot-1").isEmpty)
+  }
+}
