@@ -50,7 +50,8 @@ let package = Package(
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], swiftSettings: strict),
     .testTarget(
-      name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], swiftSettings: strict),
+      name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], exclude: ["oracle"],
+      swiftSettings: strict),
     .testTarget(
       name: "FetchTests", dependencies: ["Fetch", "SFTP", "Staging", "Common", "TestSupport", logging],
       swiftSettings: strict),

@@ -1,8 +1,6 @@
 package import Common
-package import HTTP
+internal import HTTP
 package import Logging
-
-package typealias Waker = HTTP.Waker
 
 /// What HEAD says of an object.
 package struct ObjectFacts: Sendable {
@@ -55,7 +53,7 @@ package final class S3Client {
         code: error.kind.rawValue, operation: "set up", subject: settings.endpoint.description, reason: error.reason,
         severity: .other)
     }
-    waker = engine.waker
+    waker = Waker(engine: engine.waker)
   }
 
   // MARK: Operations
