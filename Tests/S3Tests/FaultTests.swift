@@ -95,6 +95,24 @@ import Testing
     #expect(outcome.requests.map(\.connection) == [0, 1])
   }
 
+  @Test func theServerSaysUntilWhenToWait() throws {
+    let begin = monotonicSeconds()
+    let slow = Answer.response(
+      status: 503,
+      headers: [("Date", "Sun, 22 Nov 2015 09:00:00 GMT"), ("Retry-After", "Sun, 22 Nov 2015 09:00:01 GMT")])
+    #expect(try put([slow, Self.ok]).error == nil)
+    #expect(monotonicSeconds() - begin >= 1)
+  }
+
+  @Test(arguments: ["", "a/b", "evil.example.com/", "a@b", "a?b"]) func aBucketCannotBecomeAnotherHost(_ bucket: String)
+    throws
+  {
+    var settings = try Self.settings(Endpoint(parsing: "https://s3.example.com"))
+    settings.bucket = bucket
+    settings.addressing = .virtualHost
+    #expect(throws: S3Error.self) { try client(settings) }
+  }
+
   @Test func everyAttemptIsSignedAgainWithTheServersClock() throws {
     let skewed = Answer.response(
       status: 403, headers: [("Date", "Sun, 22 Nov 2015 09:00:00 GMT")], body: Self.document("RequestTimeTooSkewed"))
