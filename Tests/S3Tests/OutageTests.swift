@@ -41,6 +41,16 @@ import Testing
     #expect(client.requestCount == 299 + 6)
   }
 
+  @Test func whenAllThatWasTakenHasFailedTheRestIsStillTried() throws {
+    let server = try ScriptedHTTPServer { $0.number < 16 ? .response(status: 500) : FaultTests.ok }
+    defer { server.stop() }
+    let client = try client(FaultTests.settings(server.endpoint))
+    let queue = ListQueue((0..<100).map { putRequest($0, Array("\($0)".utf8), [1]) })
+    try client.put(queue)
+    #expect(queue.results.count == 100)
+    #expect(queue.successes == 96)
+  }
+
   @Test func neverMoreRequestsAtOnceThanConnections() throws {
     let running = Mutex((now: 0, most: 0))
     let server = try ScriptedHTTPServer { _ in
