@@ -52,7 +52,8 @@ let package = Package(
       name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], exclude: ["servers"],
       swiftSettings: strict),
     .testTarget(
-      name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], swiftSettings: strict),
+      name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], exclude: ["oracle"],
+      swiftSettings: strict),
     .testTarget(
       name: "FetchTests", dependencies: ["Fetch", "SFTP", "Staging", "Common", "TestSupport", logging],
       swiftSettings: strict),

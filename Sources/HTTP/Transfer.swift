@@ -15,6 +15,8 @@ final class Transfer {
   private var sent: UInt64 = 0
   private var largeBuffer = false
   private var headerBlock = [UInt8]()
+  /// Whether the empty line came that ends the last header block.
+  private var headersEnded = false
   private var answer = [UInt8]()
   private var maximumAnswer = 0
   /// Why a callback ended the transfer: more exact than libcurl's own code for it.
@@ -59,6 +61,7 @@ final class Transfer {
     sent = 0
     fault = nil
     headerBlock.removeAll(keepingCapacity: true)
+    headersEnded = false
     answer = []
     maximumAnswer = request.maximumResponseBytes
     words.pointee = 0
@@ -103,6 +106,10 @@ final class Transfer {
     body = .none
     if let fault { return .failure(fault) }
     if code == CURLE_OK {
+      // libcurl takes a connection that ends within the headers for the end of an answer without a body.
+      guard headersEnded else {
+        return .failure(TransportError(kind: .connectionLost, reason: "the answer ends within its headers"))
+      }
       return .success(HTTPResponse(status: easy.status, headerBlock: headerBlock, body: answer))
     }
     let said = words.pointee == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: words)
@@ -147,6 +154,7 @@ final class Transfer {
   func receiveHeader(_ line: UnsafeRawBufferPointer) -> Bool {
     // Another status line: what came before was an interim answer.
     if line.starts(with: "HTTP/".utf8) { headerBlock.removeAll(keepingCapacity: true) }
+    headersEnded = line.first == UInt8(ascii: "\r") || line.first == UInt8(ascii: "\n")
     return take(line, into: &headerBlock, limit: Self.maximumHeaderBlock)
   }
 

@@ -1,8 +1,6 @@
 package import Common
-package import HTTP
+internal import HTTP
 package import Logging
-
-package typealias Waker = HTTP.Waker
 
 /// What HEAD says of an object.
 package struct ObjectFacts: Sendable {
@@ -47,6 +45,15 @@ package final class S3Client {
     self.stop = stop
     self.logger = logger
     let named = settings.addressing == .virtualHost
+    // In the host name anything else could point the request, signature and all, at another server.
+    let isUsable =
+      named ? settings.bucket.utf8.allSatisfy(isHostByte) : !settings.bucket.utf8.contains(UInt8(ascii: "/"))
+    guard !settings.bucket.isEmpty, isUsable else {
+      throw S3Error(
+        code: "InvalidBucketName", operation: "set up", subject: "s3://\(escaped(settings.bucket))",
+        reason: "not a bucket name for \(settings.addressing.rawValue) addressing", advice: "is S3_BUCKET_NAME right?",
+        severity: .configuration)
+    }
     endpoint = named ? settings.endpoint.withHostPrefix(settings.bucket) : settings.endpoint
     bucketPath = named ? "" : "/" + PercentEncoding.path(settings.bucket.utf8)
     signer = Signer(credentials: settings.credentials, region: settings.region, service: settings.service)
@@ -60,7 +67,7 @@ package final class S3Client {
         code: error.kind.rawValue, operation: "set up", subject: settings.endpoint.description, reason: error.reason,
         severity: .other)
     }
-    waker = engine.waker
+    waker = Waker(engine: engine.waker)
   }
 
   // MARK: Operations
@@ -238,4 +245,12 @@ func unquoted(_ etag: String?) -> String? {
   if text.hasPrefix("W/") { text = text.dropFirst(2) }
   if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") { text = text.dropFirst().dropLast() }
   return String(text)
+}
+
+/// Letters, digits, hyphen and dot: what a bucket's name in a host name is made of (AWS, "Bucket naming rules").
+private func isHostByte(_ byte: UInt8) -> Bool {
+  switch byte {
+  case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "."): true
+  default: false
+  }
 }

@@ -71,3 +71,10 @@ package enum PutNext {
   case notYet
   case exhausted
 }
+
+/// Tells the thread that runs ``S3Client/put(_:)`` from any other one that its queue has something new.
+package struct Waker: Sendable {
+  let engine: HTTP.Waker
+
+  package func wake() { engine.wake() }
+}

@@ -119,7 +119,7 @@ struct Attempt {
     let code = document?.code ?? Verdict.code(ofStatus: response.status, isHead: operation == "HEAD")
     var verdict = Verdict(status: response.status, code: code)
     var reason = reason(document, response)
-    var finalCode = code
+    var finalCode = shown(code, 64)
     var advice = advice(code, document, response)
     if document == nil, response.status == 400, endpoint.scheme == .http,
       String(decoding: response.body.prefix(500), as: UTF8.self).contains("HTTPS")
@@ -134,9 +134,7 @@ struct Attempt {
       error: make(
         code: finalCode, reason: reason, advice: advice, severity: verdict.severity, status: response.status,
         requestID: requestID.map { escaped($0) }), verdict: verdict)
-    if let text = response.header("retry-after") {
-      failed.retryAfterSeconds = Double(text).flatMap { $0 >= 0 ? $0 : nil }
-    }
+    failed.retryAfterSeconds = retryAfterSeconds(response)
     if case .skewed = verdict { failed.serverMilliseconds = response.header("date").flatMap(milliseconds(ofHTTPDate:)) }
     return failed
   }
@@ -154,7 +152,8 @@ struct Attempt {
 
   private func reason(_ document: ErrorDocument?, _ response: HTTPResponse) -> String {
     if let document {
-      return document.message.isEmpty ? escaped(document.code) : escaped("\(document.code): \(document.message)")
+      let code = shown(document.code, 64)
+      return document.message.isEmpty ? code : "\(code): \(shown(document.message, 500))"
     }
     if (300..<400).contains(response.status), let location = response.header("location") {
       return "HTTP \(response.status): the server points to \(escaped(location))"
@@ -184,4 +183,17 @@ struct Attempt {
     if Verdict.isMisdirected(code) { return "are S3_ENDPOINT and S3_REGION right?" }
     return code == "http-404" || code == "http-405" ? "is S3_ENDPOINT an S3 service?" : nil
   }
+}
+
+/// A server's words, escaped and cut.
+private func shown(_ text: String, _ maximumBytes: Int) -> String { escaped(text.utf8.prefix(maximumBytes)) }
+
+/// What Retry-After says, as seconds or as a date against the server's own clock (RFC 9110 §10.2.3).
+private func retryAfterSeconds(_ response: HTTPResponse) -> Double? {
+  guard let text = response.header("retry-after") else { return nil }
+  if let seconds = Double(text) { return seconds >= 0 ? seconds : nil }
+  guard let until = milliseconds(ofHTTPDate: text),
+    let now = response.header("date").flatMap(milliseconds(ofHTTPDate:))
+  else { return nil }
+  return max(0, Double(until - now) / 1000)
 }

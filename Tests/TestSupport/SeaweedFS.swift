@@ -1,5 +1,6 @@
 package import Common
 package import Foundation
+internal import Synchronization
 
 /// A real S3 server, one for all tests of a process: `weed mini` from the package's `.venv`, on free loopback ports,
 /// in a folder of its own. It dies with the process that started it.
@@ -53,6 +54,7 @@ package final class SeaweedFS: Sendable {
         if let answer = try? exchange(port: ports[6], "GET / HTTP/1.1\r\nHost: s3\r\nConnection: close\r\n\r\n"),
           answer.hasPrefix("HTTP/1.1"), (try? server.makeBucket("ready")) != nil
         {
+          cleanAtExit(process, folder)
           return server
         }
         usleep(100_000)
@@ -62,6 +64,19 @@ package final class SeaweedFS: Sendable {
     }
     throw StartFailure(description: "SeaweedFS did not start:\n\(lastLog)")
   }
+
+  /// Kills the server and removes its folder when the tests have ended.
+  private static func cleanAtExit(_ process: Process, _ folder: URL) {
+    leftover.withLock { $0 = (process.processIdentifier, folder) }
+    atexit {
+      guard let (server, folder) = SeaweedFS.leftover.withLock({ $0 }) else { return }
+      kill(server, SIGKILL)
+      usleep(50_000)
+      try? FileManager.default.removeItem(at: folder)
+    }
+  }
+
+  private static let leftover = Mutex<(server: pid_t, folder: URL)?>(nil)
 
   private static func launch(_ program: String, folder: URL, ports: [UInt16], server: SeaweedFS) throws -> Process {
     let process = Process()
