@@ -77,7 +77,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
       (["S3_SECRET_ACCESS_KEY": "not-the-secret"], ["S3_SECRET_ACCESS_KEY"])
     },
     Fault(testDescription: "unknown access key", code: .fatal) { _ in
-      (["S3_ACCESS_KEY_ID": "not-the-key"], ["not-the-key"])
+      (["S3_ACCESS_KEY_ID": "not-the-key"], ["S3_ACCESS_KEY_ID"])
     },
     Fault(testDescription: "endpoint refused", code: .temporary) { _ in
       let port = try freePort()

@@ -19,6 +19,7 @@ import Testing
         let bytes = Array(pattern[number..<(number + size)])
         try rig.serve("directory-\(number % 7)/\(number).bin", bytes: bytes, mtime: 1_700_000_000 + number)
       }
+      makeDirectories(rig.home.path + "/trial")
       // How long a whole run takes is learnt on a volume and under a prefix of its own.
       let whole = try ContinuousClock().measure {
         try rig.sync(changing: ["STAGING_DIR": rig.home.path + "/trial", "S3_FOLDER_NAME": rig.prefix + "-trial"])

@@ -13,9 +13,8 @@ import Testing
     #expect(first.exitCode == ExitCode.partial.rawValue, "\(first.stderr)")
     #expect(
       first.stderr.contains(#"not-utf-8/caf\xe9.txt"#), "the name that cannot be a key is named:\n\(first.stderr)")
-    for skipped in ["kinds/link-good", "kinds/link-dangling", "kinds/link-loop", "kinds/link-outside", "kinds/fifo"] {
-      #expect(first.stderr.contains(skipped), "skipped and named: \(skipped)")
-    }
+    // Five links of no use, a link to a directory and a pipe; and an upload under way, by its name.
+    #expect(first.stderr.contains("7 skipped: kinds/") && first.stderr.contains("1 excluded"), "\(first.stderr)")
     try rig.expectBucketEqualsSource()
     try rig.expectStagingEqualsSource()
 
