@@ -67,7 +67,8 @@ package struct StatusView: Encodable {
       "staged       \(files) files, \(byteCount(bytes))" + (gone > 0 ? ", \(gone) of them gone from the remote" : ""),
       "pending      \(backlog.files) files, \(byteCount(backlog.bytes))"
         + (backlog.lagSeconds.map { ", the oldest for \($0) s" } ?? "")
-        + (destination == nil ? " (in no bucket yet)" : ""),
+        + (destination == nil ? " (in no bucket yet)" : "")
+        + (backlog.withoutKey > 0 ? "; \(backlog.withoutKey) more can have no key" : ""),
       "settling     \(waitingToSettle) files",
       "fetch        \(Self.line(fetch))",
       "publish      \(Self.line(publish))",

@@ -16,7 +16,7 @@ package enum ExitCode: Int32, Sendable {
   /// Another run holds the lock.
   case locked = 75
 
-  /// The code of a run of two phases: the first of 7, 8, 5, 6 that either phase ended with, else the first that is not 0.
+  /// The code of a run of two phases: the first of 7, 8, 5, 6 that either phase ended with, else the first not 0.
   package static func combined(_ codes: [ExitCode]) -> ExitCode {
     for code in [ExitCode.fatal, .guarded, .temporary, .partial] where codes.contains(code) { return code }
     return codes.first { $0 != .done } ?? .done

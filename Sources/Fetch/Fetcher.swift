@@ -63,6 +63,7 @@ package struct Fetcher {
 
     let root = try findFolder(connection)
     var listing = try list(root, over: connection)
+    if listing.hasRoot { try volume.bind() }
     var observations = mode == .incremental ? try volume.loadObservations() : Observations()
     var plan = makePlan(listing, observations)
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }

@@ -101,7 +101,7 @@ package struct Publisher {
   private func record(
     _ failed: [(item: PublishPlan.Item, error: any Failure)], _ report: inout PublishReport
   ) throws(StagingError) {
-    let own = failed.filter { $0.error.code != "stopped" }
+    let own = failed.filter { $0.error.code != "stopped" && $0.error.code != "abandoned" }
     report.failed += UInt64(own.count)
     for (item, error) in own where error.severity == .item {
       logger.warning(

@@ -1,4 +1,5 @@
-/// Tells an outage from a file that will not go, from what happened to the attempts so far. Times are monotonic seconds.
+/// Tells an outage from a file that will not go, from what happened to the attempts so far. Times are in monotonic
+/// seconds.
 ///
 /// A *failure* is a transport error, a 5xx or a throttling answer. Any other answer shows that the service is there
 /// and ends the streak.

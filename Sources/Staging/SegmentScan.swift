@@ -112,8 +112,8 @@ struct SegmentScan {
       batch: batch ?? 0, nextSeq: nextSeq, ownBatch: leadingBatch(bad ?? rest), followingBatches: following)
   }
 
-  /// Where a record seems to begin in a line, past its first byte. The bytes cannot stand within a record: there the quotes
-  /// would be escaped.
+  /// Where a record seems to begin in a line, past its first byte. The bytes cannot stand within a record: there
+  /// the quotes would be escaped.
   private static func nextRecord(_ line: UnsafeRawBufferPointer) -> Int? {
     let beginning = Array("{\"seq\":".utf8)
     return line.indices.dropFirst().first { index in

@@ -8,6 +8,8 @@ package final class StagingVolume: Sendable {
   /// What a person should know about this volume: overlayfs, a recovered tail.
   package let warnings: [String]
   package let path: String
+  /// What the run mirrors; nil for a run that does not talk to the SFTP server.
+  let source: VolumeSource?
   package let clock: Clock
 
   let directories: Directories
@@ -27,10 +29,11 @@ package final class StagingVolume: Sendable {
   }
 
   init(
-    path: String, fileSystem: any FileSystem, directories: Directories, journal: Journal, clock: Clock, runID: String,
-    warnings: [String]
+    path: String, source: VolumeSource?, fileSystem: any FileSystem, directories: Directories, journal: Journal,
+    clock: Clock, runID: String, warnings: [String]
   ) {
     self.path = path
+    self.source = source
     self.fileSystem = fileSystem
     self.directories = directories
     self.journal = journal

@@ -30,7 +30,8 @@ package struct StatusReport: Codable, Sendable, Equatable {
     }
   }
 
-  /// What the configured destination lacks.
+  /// What the configured destination lacks. A path that can have no key there is counted apart: it would make every
+  /// lag endless.
   package struct Backlog: Codable, Sendable, Equatable {
     package var files: Int
     package var bytes: UInt64
@@ -38,14 +39,21 @@ package struct StatusReport: Codable, Sendable, Equatable {
     package var oldest: String?
     /// Age of the oldest pending generation.
     package var lagSeconds: Int64?
+    /// Staged files whose names cannot be keys.
+    package var withoutKey: Int
 
     package init(_ state: borrowing MirrorState, destination: Destination?, nowMilliseconds: Int64) {
-      var (files, bytes, oldest) = (0, UInt64(0), Int64.max)
-      for path in state.paths.values where state.isPending(path, for: destination) {
+      var (files, bytes, oldest, withoutKey) = (0, UInt64(0), Int64.max, 0)
+      for (path, known) in state.paths where state.isPending(known, for: destination) {
+        guard case .key = ObjectKey.of(path, folder: destination?.folder ?? "") else {
+          withoutKey += 1
+          continue
+        }
         files += 1
-        bytes += path.fingerprint.size
-        oldest = min(oldest, path.fetchedMilliseconds)
+        bytes += known.fingerprint.size
+        oldest = min(oldest, known.fetchedMilliseconds)
       }
+      self.withoutKey = withoutKey
       self.files = files
       self.bytes = bytes
       if files > 0 {

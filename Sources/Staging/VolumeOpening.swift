@@ -23,7 +23,7 @@ package struct VolumeSource: Sendable, Equatable {
 
 extension StagingVolume {
   /// Opens a volume for a run that may change it: takes the lock, proves the journal, mends what an interrupted run
-  /// left, binds an empty volume to its source.
+  /// left. A new volume is probed here; ``bind()`` ties it to its source.
   /// - Parameters:
   ///   - path: STAGING_DIR.
   ///   - source: what the run mirrors; nil for a run that does not talk to the SFTP server.
@@ -59,7 +59,9 @@ extension StagingVolume {
       segmentLimit: segmentLimit, releaseReserve: { Reserve.release(fileSystem, directories.state) })
     if let entry = recovery.tailEntry { try journal.append([entry]) }
     try recovery.redo(loaded.state)
-    if let source { try bind(journal, to: source, rebind: rebind, path, directories, fileSystem) }
+    if source != nil, loaded.state.binding == nil {
+      try VolumeProbe(fileSystem: fileSystem, directory: directories.temporaries).run(path)
+    }
     try onVolume("reserve space") { () throws(SystemFailure) in try Reserve.fill(fileSystem, directories.state) }
     let isOverlay = try onVolume("probe the volume") { () throws(SystemFailure) in
       try fileSystem.isOverlay(directories.root)
@@ -69,8 +71,8 @@ extension StagingVolume {
         "the staging volume is on overlayfs: it dies with the container; mount a volume at \(escaped(path))")
     }
     return StagingVolume(
-      path: path, fileSystem: fileSystem, directories: directories, journal: journal, clock: clock, runID: runID,
-      warnings: warnings)
+      path: path, source: source, fileSystem: fileSystem, directories: directories, journal: journal, clock: clock,
+      runID: runID, warnings: warnings)
   }
 
   private static func openDirectories(
@@ -134,18 +136,14 @@ extension StagingVolume {
     }
   }
 
-  private static func bind(
-    _ journal: Journal, to source: VolumeSource, rebind: Bool, _ path: String, _ directories: Directories,
-    _ fileSystem: any FileSystem
-  ) throws(StagingError) {
-    if let known = journal.withState({ $0.binding }) {
-      let asked = source.binding(volumeID: known.volumeID)
-      if rebind, !asked.hasSameSource(as: known) { try journal.append([.volume(asked)]) }
-      return
-    }
-    try VolumeProbe(fileSystem: fileSystem, directory: directories.temporaries).run(path)
-    let volumeID = hex((0..<16).map { _ in UInt8.random(in: 0...255) })
-    try journal.append([.volume(source.binding(volumeID: volumeID))])
+  /// Ties the volume to the source it was opened for, and records that: at its first use, or when a rebind was
+  /// accepted. Called once the source has shown its folder, so that a mistyped setting binds nothing.
+  package func bind() throws(StagingError) {
+    guard let source else { return }
+    let known = journal.withState { $0.binding }
+    let volumeID = known?.volumeID ?? hex((0..<16).map { _ in UInt8.random(in: 0...255) })
+    let binding = source.binding(volumeID: volumeID)
+    if known?.hasSameSource(as: binding) != true { try journal.append([.volume(binding)]) }
   }
 
   private static func makeRunID() -> String { hex((0..<8).map { _ in UInt8.random(in: 0...255) }) }

@@ -18,9 +18,11 @@ final class VolumeRig {
     source: VolumeSource? = VolumeRig.source, rebind: Bool = false, fileSystem: any FileSystem = LinuxFileSystem(),
     segmentLimit: UInt64 = Journal.segmentLimit
   ) throws -> StagingVolume {
-    try StagingVolume.open(
+    let volume = try StagingVolume.open(
       path: path, source: source, rebind: rebind, runStart: RunStart(command: "test", version: "0"),
       fileSystem: fileSystem, segmentLimit: segmentLimit)
+    try volume.bind()
+    return volume
   }
 
   /// Stages a file the way fetch does.
