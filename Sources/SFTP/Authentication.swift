@@ -111,7 +111,7 @@ struct Authenticator {
         code: "password-expired", operation: "authenticate", subject: subject, reason: "the password has expired",
         advice: "set a new one with the server's operator", severity: .fatal)
     case LIBSSH2_ERROR_FILE, LIBSSH2_ERROR_KEYFILE_AUTH_FAILED, LIBSSH2_ERROR_METHOD_NOT_SUPPORTED,
-      LIBSSH2_ERROR_ALLOC:
+      LIBSSH2_ERROR_ALLOC, LIBSSH2_ERROR_PROTO:
       guard method == "publickey" else { throw disconnected(session, code) }
       let advice =
         settings.privateKeyPassphrase == nil

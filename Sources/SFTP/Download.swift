@@ -61,7 +61,10 @@ private struct Download {
   mutating func run() throws(SFTPError) {
     while true {
       ask()
-      if outstanding.isEmpty { return }
+      if outstanding.isEmpty {
+        assert(active.isEmpty && postponed.isEmpty, "files left behind")
+        return
+      }
       let ((file, purpose), reply) = try outstanding.next(on: stream)
       file.outstanding -= 1
       switch purpose {
@@ -231,7 +234,8 @@ private struct Download {
         enqueue(file)
       }
     }
-    guard file.outstanding == 0 else { return }
+    // With nothing outstanding it may also just be waiting for its turn to read.
+    guard file.outstanding == 0, file.isClosing || file.handle == nil else { return }
     bytesInFlight -= file.bytesInFlight
     active[ObjectIdentifier(file)] = nil
     if file.handle != nil { budget.closed() }

@@ -1,9 +1,8 @@
-"""An SSH server with the login rules a test asks for. Prints its port, then serves until its standard input closes.
+"""An SSH server with the login rules a test asks for. Prints its port, then serves until it is killed.
 
 ssh_server.py HOST_KEY RULE [PASSWORD] [AUTHORIZED_KEYS]
 RULE: password | prompt (one hidden prompt) | visible (a prompt that shows the answer) | empty (a round without prompts)
       | key | key+password | key+prompt (both, in this order) | hang-up (ends the connection instead of any login)
-      | no-sftp (password login, but no SFTP subsystem)
 """
 
 import asyncio
@@ -27,13 +26,10 @@ class Server(asyncssh.SSHServer):
         return True
 
     def password_auth_supported(self):
-        return rule in ("password", "no-sftp") or rule == "key+password" and self.connection.key_accepted
+        return rule == "password" or rule == "key+password" and self.connection.key_accepted
 
     def validate_password(self, username, given):
         return given == password
-
-    def public_key_auth_supported(self):
-        return rule.startswith("key") and not self.connection.key_accepted
 
     def kbdint_auth_supported(self):
         return rule in ("prompt", "visible", "empty") or rule == "key+prompt" and self.connection.key_accepted
@@ -66,14 +62,16 @@ async def send_userauth_success(self):
 
 
 asyncssh.SSHServerConnection.send_userauth_success = send_userauth_success
+asyncssh.SSHServerConnection.public_key_auth_supported = lambda self: (
+    rule.startswith("key") and not self.key_accepted)
 
 
 async def main():
     server = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=rule != "no-sftp",
+        "127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=True,
         authorized_client_keys=authorized_keys)
     print(server.get_port(), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await server.wait_closed()
 
 
 asyncio.run(main())
