@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "Common", dependencies: ["CLinux", crypto, logging], swiftSettings: strict),
     .target(name: "HTTP", dependencies: ["Common", "CLibCurl", logging], swiftSettings: strict),
     .target(name: "S3", dependencies: ["Common", "HTTP", "CExpat", logging], swiftSettings: strict),
-    .target(name: "SFTP", dependencies: ["Common", "CLibSSH2", crypto, logging], swiftSettings: strict),
+    .target(name: "SFTP", dependencies: ["Common", "CLibSSH2", logging], swiftSettings: strict),
     .target(name: "Staging", dependencies: ["Common", "CLinux", logging], swiftSettings: strict),
     .target(name: "Fetch", dependencies: ["Common", "Staging", "SFTP", logging], swiftSettings: strict),
     .target(name: "Publish", dependencies: ["Common", "Staging", "S3", logging], swiftSettings: strict),

@@ -84,6 +84,11 @@ package func hmacSHA256(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
   HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: key)).withUnsafeBytes { Array($0) }
 }
 
+/// HMAC with SHA-1, as OpenSSH hashes the names in a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+package func hmacSHA1(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
+  HMAC<Insecure.SHA1>.authenticationCode(for: message, using: SymmetricKey(data: key)).withUnsafeBytes { Array($0) }
+}
+
 /// Base64 with padding (RFC 4648 §4).
 package func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
 

@@ -49,8 +49,8 @@ private final class PutRun {
   private var endBy = Double.infinity
   private var isExhausted = false
 
-  /// Requests at once that are used of those allowed: with 64, small files to SeaweedFS on loopback went as fast as with
-  /// any other number (8 took twice as long), at the same processor time.
+  /// Requests at once that are used of those allowed: with 64, small files to SeaweedFS on loopback went as fast as
+  /// with any other number (8 took twice as long), at the same processor time.
   private static let usefulConnections = 64
   /// Seconds that requests in flight get in an outage.
   private static let outageGraceSeconds = 2.0

@@ -35,7 +35,7 @@ package struct S3Settings: Sendable {
   package init(
     endpoint: Endpoint, bucket: String, region: String, service: String, addressing: Addressing,
     credentials: S3Credentials, connections: Int, caBundlePath: String? = nil, timeoutSeconds: Int = 30,
-    retry: RetryPolicy = RetryPolicy(), userAgent: String = "sftp-to-s3"
+    retry: RetryPolicy = RetryPolicy(), userAgent: String = "sftp-to-s3/\(programVersion)"
   ) {
     self.endpoint = endpoint
     self.bucket = bucket

@@ -146,7 +146,7 @@ struct Authenticator {
       advice = "the server asks a question that is not a password; a key may do"
     } else if tried.contains("publickey"), !libssh2IsAtLeast(0x010b00), looksLikeRSA {
       advice =
-        "libssh2 \(libssh2Version()) signs RSA keys with SHA-1 only, which servers refuse: use an ed25519 key, or libssh2 1.11"
+        "libssh2 \(libssh2Version()) signs RSA keys with SHA-1 only, which servers refuse: use ed25519, or libssh2 1.11"
     }
     return SFTPError(
       code: "authentication-failed", operation: "authenticate", subject: subject,

@@ -1,6 +1,4 @@
 internal import Common
-internal import Crypto
-internal import FoundationEssentials
 internal import Glibc
 
 /// The keys of a known_hosts file (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
@@ -69,8 +67,7 @@ struct KnownHosts {
     guard parts.count == 3, let salt = bytes(fromBase64: String(parts[1])),
       let expected = bytes(fromBase64: String(parts[2]))
     else { return false }
-    let digest = HMAC<Insecure.SHA1>.authenticationCode(for: Data(name.utf8), using: SymmetricKey(data: salt))
-    return Array(digest) == expected
+    return hmacSHA1(key: salt, Array(name.utf8)) == expected
   }
 
   /// Glob with `*` and `?`; on a mismatch only the last `*` can take one byte more, so the time is quadratic at worst.
