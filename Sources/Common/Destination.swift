@@ -42,7 +42,7 @@ package struct Destination: Hashable, Sendable, CustomStringConvertible {
     }
     if let bucket, !Self.isBucketName(bucket) {
       reader.report(
-        "S3_BUCKET_NAME is \(quoted(bucket)); it must be 3 to 63 of a-z A-Z 0-9 . - _; a folder goes into S3_FOLDER_NAME"
+        "S3_BUCKET_NAME is \(quoted(bucket)); it must be 3 to 63 of a-z A-Z 0-9 . - _ (S3_FOLDER_NAME holds folders)"
       )
     }
     var endpoint: Endpoint?
