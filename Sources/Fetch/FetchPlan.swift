@@ -77,6 +77,8 @@ package struct FetchPlan: Sendable, Equatable {
   package var nextDueMilliseconds: Int64?
   /// What the next listing needs to know; `unsettled` holds the files waiting to settle.
   package var observations = Observations()
+  /// The sightings that let files be fetched now: without them a file whose fetch fails would have to settle anew.
+  package var settled: [RemotePath: Observations.Sighting] = [:]
 
   package init() {}
 
@@ -100,6 +102,7 @@ package struct FetchPlan: Sendable, Equatable {
         nowMilliseconds: nowMilliseconds, settleMilliseconds: settleMilliseconds)
       switch decision {
       case .fetch:
+        settled[item.path] = sighting
         if state.failures[MirrorState.FailureKey(item.path, .fetch)] == nil {
           fetch.append(item)
         } else {
@@ -110,8 +113,8 @@ package struct FetchPlan: Sendable, Equatable {
       }
     }
     fetch += failedBefore
-    // Only when some known path did not show up is it worth asking which.
-    if present < state.paths.count {
+    // Only when something known did not show up is it worth asking what.
+    if present < state.paths.count - state.goneCount || !state.fetchFailures.isEmpty {
       decideAbsences(listing, state, observations, nowMilliseconds, settleMilliseconds)
     }
     resolveConflicts(listing, state, destination)
@@ -141,7 +144,29 @@ package struct FetchPlan: Sendable, Equatable {
       case .nothing, .observe, .fetch: break
       }
     }
+    // A file that could never be fetched and is no longer there stops being a failure the same way.
+    for path in state.fetchFailures where state.paths[path] == nil && !there.contains(path) {
+      guard listing.viewOfMissing(path) == .absent else { continue }
+      if before.absent.contains(path) {
+        gone.append(Removal(path: path, generation: 0))
+      } else {
+        observations.absent.insert(path)
+      }
+    }
     gone.sort { $0.path < $1.path }
+  }
+
+  /// The observations to keep after the transfer: what is fetched needs none any more; what failed, or never had its
+  /// turn, stays settled; what changed while it was read is seen anew.
+  package func observationsAfter(
+    fetched isFetched: (Item) -> Bool, changed: Set<RemotePath>
+  ) -> Observations {
+    var kept = observations
+    for item in fetch where !changed.contains(item.path) && !isFetched(item) {
+      kept.unsettled[item.path] = settled[item.path]
+    }
+    for path in blocked { kept.unsettled[path] = settled[path] }
+    return kept
   }
 
   /// A path cannot be staged while another staged file is one of its directories, or lies below it. Such a file goes

@@ -12,6 +12,9 @@ package struct Fetcher {
     case comprehensive
   }
 
+  /// A connection that has been idle for longer is not trusted to be alive.
+  private static let idleSeconds = 60
+
   private let source: SFTPSource
   private let settings: StagingSettings
   private let destination: Destination?
@@ -55,7 +58,7 @@ package struct Fetcher {
   }
 
   private func run(_ mode: Mode, _ report: inout FetchReport) throws {
-    let connection = try connect()
+    var connection = try connect()
     defer { connection.close() }
     report.hostKey = connection.facts?.hostKeyFingerprint
     warnOfNewHostKey(connection.facts)
@@ -68,6 +71,10 @@ package struct Fetcher {
     var plan = makePlan(listing, observations)
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
     if isFirstRun || mode == .comprehensive, try waitToSettle(plan) {
+      if settings.settleSeconds > Self.idleSeconds {
+        connection.close()
+        connection = try connect()
+      }
       observations = plan.observations
       listing = try list(root, over: connection)
       plan = makePlan(listing, observations)
@@ -144,6 +151,7 @@ package struct Fetcher {
         filesInFlight: source.filesInFlight)
     }
     report.counts = outcome.counts
+    keepObservations(plan, outcome)
     // The volume's error ends the run; the connection's does not keep what is known from being recorded.
     if let failure = outcome.failure { throw failure }
     try record(outcome.failedItems, &report)
@@ -151,9 +159,23 @@ package struct Fetcher {
       try volume.journal.append(plan.gone.map { .gone(path: $0.path, generation: $0.generation) })
       report.gone = UInt64(plan.gone.count)
     }
-    try volume.save(plan.observations)
     try transferred.get()
     if stop.isRequested { throw FetchError.stopped }
+  }
+
+  private func keepObservations(_ plan: FetchPlan, _ outcome: TransferOutcome) {
+    let changed = Set(outcome.changedItems.map(\.path))
+    let observations = volume.journal.withState { state in
+      plan.observationsAfter(
+        fetched: { item in state.paths[item.path].map { !$0.isGone && $0.fingerprint == item.fingerprint } ?? false },
+        changed: changed)
+    }
+    do throws(SystemFailure) {
+      try volume.save(observations)
+    } catch {
+      // Losing them costs time, never truth; on a full disk the journal's error is the one that matters.
+      logger.warning("cannot keep observations", metadata: ["reason": "\(error.reason)"])
+    }
   }
 
   /// Records, then removes, staged generations that stand in the way of new paths.

@@ -6,7 +6,12 @@ package struct MirrorState: Sendable, Equatable {
   package private(set) var paths: [RemotePath: PathState] = [:]
   /// Latest failure of a path in each phase, until a success clears it.
   package private(set) var failures: [FailureKey: FailedItem] = [:]
+  /// How many of the paths are gone from the remote.
+  package private(set) var goneCount = 0
   private var destinationNumbers: [String: UInt32] = [:]
+
+  /// Paths whose last fetch failed.
+  package var fetchFailures: [RemotePath] { failures.keys.filter { $0.phase == .fetch }.map(\.path) }
 
   package struct FailureKey: Hashable, Sendable {
     package let path: RemotePath
@@ -25,6 +30,7 @@ package struct MirrorState: Sendable, Equatable {
     case .volume(let volume): binding = volume
     case .fetched(let file):
       var path = paths[file.path] ?? PathState()
+      if path.isGone { goneCount -= 1 }
       path.generation = record.seq
       path.fingerprint = file.fingerprint
       path.sha256 = file.sha256
@@ -36,7 +42,10 @@ package struct MirrorState: Sendable, Equatable {
       paths[file.path] = path
       failures[FailureKey(file.path, .fetch)] = nil
       failures[FailureKey(file.path, .publish)] = nil
-    case .gone(let path, let generation): update(path, generation) { $0.isGone = true }
+    case .gone(let path, let generation):
+      failures[FailureKey(path, .fetch)] = nil
+      if let known = paths[path], known.generation == generation, !known.isGone { goneCount += 1 }
+      update(path, generation) { $0.isGone = true }
     case .dropped(let path, let generation): update(path, generation) { $0.isDropped = true }
     case .drift(let drift): update(drift.path, drift.generation) { $0.hasDrifted = true }
     case .failed(let item): failures[FailureKey(item.path, item.phase)] = item
@@ -190,6 +199,7 @@ extension MirrorState {
     paths.reserveCapacity(Int(pathCount))
     for _ in 0..<pathCount {
       guard let path = input.path(), let state = PathState(&input) else { return nil }
+      if state.isGone { goneCount += 1 }
       paths[path] = state
     }
   }

@@ -87,6 +87,22 @@ internal import Testing
     #expect(try rig.state.failures.isEmpty)
   }
 
+  @Test func aRefusedFileStaysSettledAndIsForgottenWhenItGoes() throws {
+    let rig = try FetchRig(["first": "x"])
+    try rig.fetch()
+    rig.set("locked", "2")
+    rig.refuse("locked")
+    try rig.fetch(settle: 45)
+    rig.passTime(seconds: 60)
+    for _ in 0..<3 { #expect(try rig.fetch(settle: 45).counts.failed == 1, "every run says so, not every other") }
+    rig.set("locked", nil)
+    for _ in 0..<2 { try rig.fetch(settle: 45) }
+    #expect(try rig.state.failures.isEmpty)
+    let before = try rig.operations()
+    #expect(try rig.fetch(settle: 45).exitCode == .done)
+    #expect(try rig.operations() == before)
+  }
+
   @Test func aDirectoryThatCannotBeListedLosesNothing() throws {
     let rig = try FetchRig(["open/a": "1", "locked/b": "2"])
     try rig.fetch()
