@@ -61,6 +61,8 @@ let package = Package(
       name: "PublishTests", dependencies: ["Publish", "S3", "Staging", "Common", "TestSupport", logging],
       swiftSettings: strict),
     .testTarget(
+      name: "AuditTests", dependencies: ["Audit", "Staging", "Common"], swiftSettings: strict),
+    .testTarget(
       name: "EndToEndTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
   ]
 )

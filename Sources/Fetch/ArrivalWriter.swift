@@ -75,6 +75,7 @@ struct ArrivalWriter {
     try volume.fileSystem.writeAll(file.descriptor, bytes, at: file.size)
     file.hasher.update(bytes)
     file.size += UInt64(bytes.count)
+    volume.heartbeat.beat()
   }
 
   private func finish(_ file: Open, _ item: FetchPlan.Item) throws(SystemFailure) {

@@ -41,6 +41,7 @@ struct Committer: Sendable {
       try staged.synchronizeChanges()
     }
     outcome.note(committed: files)
+    volume.heartbeat.beat()
   }
 
   /// Leaves out the files whose place is taken by something that is not ours: each is a failure of its own, and

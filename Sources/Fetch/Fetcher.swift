@@ -105,7 +105,8 @@ package struct Fetcher {
   }
 
   private func list(_ root: [UInt8], over connection: SFTPConnection) throws(SFTPError) -> RemoteListing {
-    let listing = RemoteListing(exclusion: Exclusion(defaults: settings.excludeDefaults))
+    let listing = RemoteListing(
+      exclusion: Exclusion(defaults: settings.excludeDefaults), heartbeat: volume.heartbeat)
     try connection.walk(root, visitor: listing)
     return listing
   }
@@ -132,6 +133,7 @@ package struct Fetcher {
     }
     while let until, volume.clock.bootMilliseconds() < until {
       if stop.isRequested { throw .stopped }
+      volume.heartbeat.beat()
       pause(milliseconds: min(200, until - volume.clock.bootMilliseconds()))
     }
     return true

@@ -12,6 +12,7 @@ package final class RemoteListing: TreeVisitor {
   private var unknownPaths: Set<RemotePath> = []
   private var skippedPaths: Set<RemotePath> = []
   private let exclusion: Exclusion
+  private let heartbeat: Heartbeat?
 
   /// An entry of a directory that is not fetched.
   package struct Skipped: Sendable, CustomStringConvertible {
@@ -21,7 +22,10 @@ package final class RemoteListing: TreeVisitor {
     package var description: String { "\(name) (\(reason))" }
   }
 
-  package init(exclusion: Exclusion) { self.exclusion = exclusion }
+  package init(exclusion: Exclusion, heartbeat: Heartbeat? = nil) {
+    self.exclusion = exclusion
+    self.heartbeat = heartbeat
+  }
 
   /// Directories listed to their end.
   package var directoryCount: Int { listed.count + (isRootListed ? 1 : 0) }
@@ -39,6 +43,7 @@ package final class RemoteListing: TreeVisitor {
   }
 
   package func listedDirectory(_ path: RemotePath?) {
+    heartbeat?.beat()
     if let path { listed.insert(path) } else { isRootListed = true }
   }
 

@@ -142,15 +142,18 @@ package struct HTTPSettings: Sendable {
   package var connectSeconds: Int
   /// Whether plain http is allowed at all.
   package var scheme: Endpoint.Scheme
+  /// Told when bytes of a large body go out.
+  package var heartbeat: Heartbeat?
 
   package init(
     userAgent: String, caBundlePath: String? = nil, idleSeconds: Int = 30, connectSeconds: Int = 10,
-    scheme: Endpoint.Scheme
+    scheme: Endpoint.Scheme, heartbeat: Heartbeat? = nil
   ) {
     self.userAgent = userAgent
     self.caBundlePath = caBundlePath
     self.idleSeconds = idleSeconds
     self.connectSeconds = connectSeconds
     self.scheme = scheme
+    self.heartbeat = heartbeat
   }
 }

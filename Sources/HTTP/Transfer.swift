@@ -14,6 +14,7 @@ final class Transfer {
   /// Bytes of the body handed to libcurl so far.
   private var sent: UInt64 = 0
   private var largeBuffer = false
+  private let heartbeat: Heartbeat?
   private var headerBlock = [UInt8]()
   /// Whether the empty line came that ends the last header block.
   private var headersEnded = false
@@ -32,6 +33,7 @@ final class Transfer {
   init(settings: HTTPSettings, share: borrowing ShareHandle) throws(TransportError) {
     easy = try EasyHandle()
     words.initialize(repeating: 0, count: errorWordsSize)
+    heartbeat = settings.heartbeat
     let context = Unmanaged.passUnretained(self).toOpaque()
     easy.set(CURLOPT_PRIVATE, pointer: context)
     easy.set(CURLOPT_ERRORBUFFER, pointer: words)
@@ -133,6 +135,8 @@ final class Transfer {
       while true {
         let count = pread(descriptor, target, wanted, Int(sent))
         if count > 0 {
+          // The first piece is read before anything is sent.
+          if sent > 0 { heartbeat?.beat() }
           sent += UInt64(count)
           return count
         }

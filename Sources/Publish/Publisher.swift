@@ -54,7 +54,9 @@ package struct Publisher {
 
   /// Preparers read and prove, the client sends on this thread, the recorder writes the journal.
   private func upload(_ items: [PublishPlan.Item], _ outcome: UploadOutcome, _ report: inout PublishReport) throws {
-    let client = try S3Client(S3Settings(target), clock: volume.clock, stop: stop, logger: logger)
+    var settings = S3Settings(target)
+    settings.heartbeat = volume.heartbeat
+    let client = try S3Client(settings, clock: volume.clock, stop: stop, logger: logger)
     let prepared = BlockingQueue<Prepared>(maximumWeight: Self.preparedLimit)
     let confirmed = BlockingQueue<Confirmed>(maximumWeight: .max)
     let queue = UploadQueue(

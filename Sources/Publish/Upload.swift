@@ -130,6 +130,7 @@ struct UploadPreparer: Sendable {
         if piece.isEmpty { break }
         hasher.update(piece)
         offset += UInt64(piece.count)
+        volume.heartbeat.beat()
       }
       body = .file(descriptor: descriptor, size: item.fingerprint.size)
     }

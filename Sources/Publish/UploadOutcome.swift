@@ -50,6 +50,7 @@ struct Recorder: Sendable {
       do throws(StagingError) {
         try volume.journal.append(batch.map(entry))
         outcome.note(recorded: batch)
+        volume.heartbeat.beat()
       } catch {
         outcome.end(error)
       }

@@ -61,7 +61,8 @@ package final class S3Client {
       engine = try HTTPEngine(
         HTTPSettings(
           userAgent: settings.userAgent, caBundlePath: settings.caBundlePath, idleSeconds: settings.timeoutSeconds,
-          connectSeconds: min(10, settings.timeoutSeconds), scheme: settings.endpoint.scheme))
+          connectSeconds: min(10, settings.timeoutSeconds), scheme: settings.endpoint.scheme,
+          heartbeat: settings.heartbeat))
     } catch {
       throw S3Error(
         code: error.kind.rawValue, operation: "set up", subject: settings.endpoint.description, reason: error.reason,

@@ -31,6 +31,7 @@ package struct S3Settings: Sendable {
   package var timeoutSeconds: Int
   package var retry: RetryPolicy
   package var userAgent: String
+  package var heartbeat: Heartbeat?
 
   package init(
     endpoint: Endpoint, bucket: String, region: String, service: String, addressing: Addressing,

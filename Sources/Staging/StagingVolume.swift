@@ -14,6 +14,8 @@ package final class StagingVolume: Sendable {
 
   let directories: Directories
   private let nextTemporary = Atomic<UInt64>(0)
+  /// The modification time of state/progress tells when a run last got anywhere: `health` reads it.
+  package let heartbeat: Heartbeat
   package let runID: String
 
   /// Descriptors of the volume's directories, open as long as the volume.
@@ -36,6 +38,7 @@ package final class StagingVolume: Sendable {
     self.source = source
     self.fileSystem = fileSystem
     self.directories = directories
+    heartbeat = Heartbeat(directory: directories.state, name: "progress")
     self.journal = journal
     self.clock = clock
     self.runID = runID

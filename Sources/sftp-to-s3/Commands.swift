@@ -27,7 +27,9 @@ struct RootCommand: ParsableCommand {
       75 another run holds the lock
       """,
     version: programVersion,
-    subcommands: [Sync.self, FullSync.self, Fetch.self, Publish.self, Status.self, List.self])
+    subcommands: [
+      Sync.self, FullSync.self, Fetch.self, Publish.self, Status.self, List.self, Health.self, ShowConfiguration.self,
+    ])
 }
 
 struct CommonOptions: ParsableArguments {
@@ -177,7 +179,7 @@ private func read(
   }
 }
 
-private func configured(
+func configured(
   _ flags: [String: String], needs: Configuration.Needs, _ body: (Configuration, Logger) -> Common.ExitCode
 ) -> Common.ExitCode {
   let reader = SettingsReader(flags: flags, environment: ProcessEnvironment.current())

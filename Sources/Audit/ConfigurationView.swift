@@ -1,0 +1,38 @@
+package import Common
+
+/// What `config` shows: where files come from, where they go, and how each side is trusted. Never a secret.
+package enum ConfigurationView {
+  /// For people: one fact a line.
+  package static func text(_ configuration: Configuration) -> String {
+    var lines: [String] = []
+    if let source = configuration.sftp {
+      let address = source.host.contains(":") ? "[\(source.host)]" : source.host
+      let logIn = [source.key == nil ? nil : "private key", source.password == nil ? nil : "password"]
+      let trust =
+        if !source.hostKeyPins.isEmpty {
+          "pinned"
+        } else if let path = source.knownHostsPath {
+          "from \(escaped(path))"
+        } else {
+          "trusted on first use"
+        }
+      lines += [
+        "source       " + escaped("\(source.user)@\(address):\(source.port) \(source.folder)"),
+        "log-in       " + logIn.compactMap { $0 }.joined(separator: ", then ") + "; host key \(trust)",
+      ]
+    }
+    if let target = configuration.s3 {
+      lines += [
+        "destination  " + escaped(target.destination.description),
+        "credentials  "
+          + escaped(
+            "access key \(target.accessKeyID), region \(target.region), \(target.addressing.rawValue) addressing"),
+      ]
+    }
+    let staging = configuration.staging
+    lines.append(
+      "staging      " + escaped(staging.directory) + ", files settle for \(staging.settleSeconds) s"
+        + (staging.excludeDefaults ? ", uploads under way are left out" : ""))
+    return lines.joined(separator: "\n")
+  }
+}
