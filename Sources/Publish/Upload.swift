@@ -65,9 +65,14 @@ final class UploadQueue: PutQueue {
     }
   }
 
-  private func release(_ request: PutRequest) {
+  private func release(_ request: PutRequest) { request.body.close(fileSystem) }
+}
+
+extension PutBody {
+  /// Closes the descriptor that a large body is read from.
+  fileprivate func close(_ fileSystem: any FileSystem) {
     // Opened for reading only: close has nothing to report.
-    if case .file(let descriptor, _) = request.body { try? fileSystem.close(descriptor) }
+    if case .file(let descriptor, _) = self { try? fileSystem.close(descriptor) }
   }
 }
 
@@ -104,7 +109,9 @@ struct UploadPreparer: Sendable {
       }
       var weight = 1
       if case .request(let request) = result, case .bytes(let bytes) = request.body { weight += bytes.count }
-      prepared.push(result, weight: weight)
+      if !prepared.push(result, weight: weight), case .request(let request) = result {
+        request.body.close(volume.fileSystem)
+      }
       wake()
     }
   }

@@ -100,7 +100,7 @@ final class FetchRig {
 
   func leftovers() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: directory.path + "/tmp") }
 
-  var state: MirrorState { get throws { try StagingSnapshot(path: directory.path).state } }
+  var state: MirrorState { get throws { try StagingSnapshot.take(path: directory.path).state } }
 
   /// The `op` of every record, in order.
   func operations() throws -> [String] {

@@ -127,7 +127,7 @@ final class PublishRig {
     }
     #expect(try rig.operations().filter { $0 == "drift" }.count == 1)
     #expect(Set(try rig.objects().keys) == [Array("in/b".utf8)])
-    let state = try StagingSnapshot(path: rig.directory.path).state
+    let state = try StagingSnapshot.take(path: rig.directory.path).state
     #expect(try #require(state.paths[RemotePath("a")]).hasDrifted)
   }
 
@@ -173,7 +173,7 @@ final class PublishRig {
       let report = try rig.publish()
       #expect(report.failed == 1 && report.exitCode == .partial)
     }
-    let state = try StagingSnapshot(path: rig.directory.path).state
+    let state = try StagingSnapshot.take(path: rig.directory.path).state
     #expect(state.failures.values.map(\.code) == ["InvalidArgument"])
     #expect(try rig.operations().filter { $0 == "failed" }.count == 1)
     #expect(try rig.operations().filter { $0 == "published" }.count == 2)
