@@ -50,8 +50,7 @@ package struct Fetcher {
     } catch let failure as any Failure {
       report.failure = failure
     } catch {
-      report.failure = StagingError(
-        code: "internal", operation: "fetch", subject: "", reason: "\(error)", severity: .other)
+      report.failure = PhaseFailure(code: "internal", operation: "fetch", reason: "\(error)", severity: .other)
     }
     report.seconds = monotonicSeconds() - report.startedMonotonicSeconds
     return report
@@ -85,8 +84,8 @@ package struct Fetcher {
 
   /// The folder's absolute path on the server.
   private func findFolder(_ connection: SFTPConnection) throws -> [UInt8] {
-    func unusable(_ reason: String) -> FetchError {
-      FetchError(
+    func unusable(_ reason: String) -> PhaseFailure {
+      PhaseFailure(
         code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
         advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
         severity: .configuration)
@@ -120,7 +119,7 @@ package struct Fetcher {
 
   /// Sleeps until everything unsettled can be judged again.
   /// - Returns: false when nothing is undecided, so that a second listing would tell nothing new.
-  private func waitToSettle(_ plan: FetchPlan) throws(FetchError) -> Bool {
+  private func waitToSettle(_ plan: FetchPlan) throws(PhaseFailure) -> Bool {
     if plan.observations.isEmpty { return false }
     let settle = Int64(settings.settleSeconds) * 1000
     let until = plan.observations.unsettled.values.lazy.map { $0.sinceBootMilliseconds + settle }.max()
@@ -131,7 +130,7 @@ package struct Fetcher {
         metadata: ["files": "\(plan.observations.unsettled.count)", "seconds": "\((until - start + 999) / 1000)"])
     }
     while let until, volume.clock.bootMilliseconds() < until {
-      if stop.isRequested { throw .stopped }
+      if stop.isRequested { throw .stopped("fetch") }
       pause(milliseconds: min(200, until - volume.clock.bootMilliseconds()))
     }
     return true
@@ -160,7 +159,7 @@ package struct Fetcher {
       report.gone = UInt64(plan.gone.count)
     }
     try transferred.get()
-    if stop.isRequested { throw FetchError.stopped }
+    if stop.isRequested { throw PhaseFailure.stopped("fetch") }
   }
 
   private func keepObservations(_ plan: FetchPlan, _ outcome: TransferOutcome) {
@@ -218,20 +217,6 @@ package struct Fetcher {
         "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
       ])
   }
-}
-
-/// A failure of fetch that is neither the connection's nor the volume's.
-package struct FetchError: Failure {
-  package let code: String
-  package let operation: String
-  package let subject: String
-  package let reason: String
-  package let advice: String?
-  package let severity: Severity
-
-  static let stopped = FetchError(
-    code: "stopped", operation: "fetch", subject: "", reason: "the run was asked to stop",
-    advice: "the next run continues", severity: .temporary)
 }
 
 extension SFTPSettings {

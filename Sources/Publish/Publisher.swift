@@ -30,8 +30,7 @@ package struct Publisher {
     } catch let failure as any Failure {
       report.failure = failure
     } catch {
-      report.failure = StagingError(
-        code: "internal", operation: "publish", subject: "", reason: "\(error)", severity: .other)
+      report.failure = PhaseFailure(code: "internal", operation: "publish", reason: "\(error)", severity: .other)
     }
     report.seconds = monotonicSeconds() - started
     return report
@@ -49,7 +48,7 @@ package struct Publisher {
     try record(outcome.drifted, &report)
     try record(outcome.failed, &report)
     try sent.get()
-    if stop.isRequested { throw StagingError.stopped }
+    if stop.isRequested { throw PhaseFailure.stopped("publish") }
   }
 
   /// Preparers read and prove, the client sends on this thread, the recorder writes the journal.

@@ -7,7 +7,7 @@ internal import Synchronization
 enum Prepared: Sendable {
   case request(PutRequest)
   case drift(token: Int, what: String)
-  case failed(token: Int, StagingError)
+  case failed(token: Int, any Failure)
 }
 
 /// Hands prepared files to the S3 client and takes its answers. `next` and `finished` run on the client's thread.
@@ -105,7 +105,8 @@ struct UploadPreparer: Sendable {
       do throws(SystemFailure) {
         result = try prepare(token, staged)
       } catch {
-        result = .failed(token: token, .broken(error, doing: "read \(items[token].path) from the staging volume"))
+        result = .failed(
+          token: token, StagingError.broken(error, doing: "read \(items[token].path) from the staging volume"))
       }
       var weight = 1
       if case .request(let request) = result, case .bytes(let bytes) = request.body { weight += bytes.count }
@@ -140,7 +141,7 @@ struct UploadPreparer: Sendable {
       }
       body = .file(descriptor: descriptor, size: item.fingerprint.size)
     }
-    if shouldEnd() { return .failed(token: token, .stopped) }
+    if shouldEnd() { return .failed(token: token, PhaseFailure.stopped("publish")) }
     guard hasher.sha256() == item.sha256, let md5 = item.md5 ?? hasher.md5Digest() else {
       return .drift(token: token, what: "content")
     }
@@ -160,10 +161,4 @@ struct UploadPreparer: Sendable {
 final class SharedCounter: Sendable {
   private let next = Atomic<Int>(0)
   func take() -> Int { next.add(1, ordering: .relaxed).oldValue }
-}
-
-extension StagingError {
-  static let stopped = StagingError(
-    code: "stopped", operation: "read staged files", subject: "", reason: "the run was asked to stop",
-    severity: .temporary)
 }
