@@ -108,9 +108,10 @@ package struct S3Target: Sendable {
     accessKeyID = reader.required("S3_ACCESS_KEY_ID")
     secretAccessKey = Secret(reader.required("S3_SECRET_ACCESS_KEY"))
     sessionToken = reader.secret("S3_SESSION_TOKEN")
+    // The values are not shown: a secret may have been put into the wrong variable.
     for (name, value) in [("S3_REGION", region), ("S3_SERVICE", service), ("S3_ACCESS_KEY_ID", accessKeyID)]
     where value.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f || $0 == slash }) {
-      reader.report("\(name) is \(quoted(value)); it must be plain ASCII without spaces or slashes")
+      reader.report("\(name) must be plain ASCII without spaces or slashes")
     }
     for (name, secret) in [("S3_SECRET_ACCESS_KEY", secretAccessKey), ("S3_SESSION_TOKEN", sessionToken ?? Secret(""))]
     where secret.reveal().utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f }) {

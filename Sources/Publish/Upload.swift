@@ -85,8 +85,11 @@ struct Confirmed: Sendable {
 
 /// Opens staged files, proves them against the journal, and makes requests of them. Several threads may run one each.
 struct UploadPreparer: Sendable {
-  /// Up to this size a file is read into memory once; above it is read twice from one descriptor.
-  static let memoryLimit: UInt64 = 4 << 20
+  /// Up to this size a file is read into memory once; above it is read twice from one descriptor. Hundreds of bodies
+  /// may be waiting for a retry at once, so it is small.
+  static let memoryLimit: UInt64 = 512 << 10
+  /// What a large body counts in the queue for the descriptor it keeps open.
+  private static let descriptorWeight = 1 << 20
   private static let pieceSize = 1 << 20
 
   let items: [PublishPlan.Item]
@@ -105,16 +108,23 @@ struct UploadPreparer: Sendable {
       do throws(SystemFailure) {
         result = try prepare(token, staged)
       } catch {
-        result = .failed(
-          token: token, StagingError.broken(error, doing: "read \(items[token].path) from the staging volume"))
+        result = .failed(token: token, unreadable(items[token].path, error))
       }
       var weight = 1
-      if case .request(let request) = result, case .bytes(let bytes) = request.body { weight += bytes.count }
+      if case .request(let request) = result {
+        if case .bytes(let bytes) = request.body { weight += bytes.count } else { weight += Self.descriptorWeight }
+      }
       if !prepared.push(result, weight: weight), case .request(let request) = result {
         request.body.close(volume.fileSystem)
       }
       wake()
     }
+  }
+
+  private func unreadable(_ path: RemotePath, _ error: SystemFailure) -> PhaseFailure {
+    PhaseFailure(
+      code: "staged-unreadable", operation: "read from the staging volume", subject: path.description,
+      reason: error.reason, advice: "check the disk under the staging volume", severity: .item)
   }
 
   private func prepare(_ token: Int, _ staged: StagedFiles) throws(SystemFailure) -> Prepared {

@@ -47,7 +47,9 @@ package struct StagingSnapshot {
     seq = content.0.position.seq
     head = String(decoding: content.0.position.head, as: UTF8.self)
     status = content.1.flatMap { decodeJSON(StatusReport.self, $0) }
-    observations = content.2.map { Observations($0, bootID: clock.bootID) } ?? Observations()
+    observations =
+      content.2.map { Observations($0, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds()) }
+      ?? Observations()
   }
 
   private static func open(

@@ -117,6 +117,13 @@ internal import Testing
     var text = ""
     dump(read, to: &text)
     #expect(!text.contains("s3cret"))
+    for (name, value) in [
+      ("S3_ENDPOINT", "https://AKIA:s3cret@host"), ("SFTP_HOST", "sftp://u:s3cret@host"),
+      ("S3_ACCESS_KEY_ID", "s3cret/swapped"),
+    ] {
+      let found = problems([name: value])
+      #expect(found.count == 1 && !found[0].contains("s3cret"), "\(found)")
+    }
     for name in ["SFTP_PASS", "S3_SECRET_ACCESS_KEY"] {
       let found = problems([name: "s3cret \u{1}", "SFTP_PORT": "x"])
       #expect(!found.joined().contains("s3cret"))

@@ -81,6 +81,16 @@ final class PublishRig {
 }
 
 @Suite struct PublisherTests {
+  @Test func filesThatAreReadTwiceArriveWhole() throws {
+    let rig = try PublishRig()
+    for number in 0..<80 { try rig.stage(Array("f\(number)".utf8), [UInt8](repeating: UInt8(number), count: 600_000)) }
+    #expect(try rig.publish().published == 80)
+    for (key, object) in try rig.objects() {
+      let number = try #require(UInt8(String(decoding: key.dropFirst(4), as: UTF8.self)))
+      #expect(object.sha256 == .of([UInt8](repeating: number, count: 600_000)))
+    }
+  }
+
   @Test func sendsWhatIsPendingOnceWithItsMetadata() throws {
     let rig = try PublishRig()
     try rig.stage("a b/+%&é.csv", "x,y\n")
