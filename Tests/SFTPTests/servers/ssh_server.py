@@ -3,6 +3,8 @@
 ssh_server.py HOST_KEY RULE [PASSWORD] [AUTHORIZED_KEYS]
 RULE: password | prompt (one hidden prompt) | visible (a prompt that shows the answer) | empty (a round without prompts)
       | key | key+password | key+prompt (both, in this order) | hang-up (ends the connection instead of any login)
+      | strict (a password, and the connection ends with the first wrong one)
+      | cut (the same, without a word) | endless (rounds without prompts, for ever)
 """
 
 import asyncio
@@ -26,24 +28,30 @@ class Server(asyncssh.SSHServer):
         return True
 
     def password_auth_supported(self):
-        return rule == "password" or rule == "key+password" and self.connection.key_accepted
+        return rule in ("password", "strict", "cut") or rule == "key+password" and self.connection.key_accepted
 
     def validate_password(self, username, given):
+        if given != password and rule == "strict":
+            self.connection.disconnect(2, "Too many authentication failures")
+        if given != password and rule == "cut":
+            self.connection.abort()
         return given == password
 
     def kbdint_auth_supported(self):
-        return rule in ("prompt", "visible", "empty") or rule == "key+prompt" and self.connection.key_accepted
+        return rule in ("prompt", "visible", "empty", "endless") or rule == "key+prompt" and self.connection.key_accepted
 
     def get_kbdint_challenge(self, username, lang, submethods):
         self.rounds = 0
         return "", "", "en", self.prompts()
 
     def prompts(self):
-        if rule == "empty":
+        if rule in ("empty", "endless"):
             return []
         return [("Password: " if rule != "visible" else "Your mother's name: ", rule == "visible")]
 
     def validate_kbdint_response(self, username, responses):
+        if rule == "endless":
+            return "", "", "en", []
         if rule == "empty":
             self.rounds += 1
             return ("", "", "en", [("Password: ", False)]) if self.rounds == 1 else responses == [password]
