@@ -87,6 +87,21 @@ import Testing
     #expect(monotonicSeconds() - begin < 10)
   }
 
+  @Test(arguments: [true, false]) func packetsToBeIgnoredDoNotHoldUpTheEnd(_ stops: Bool) throws {
+    let server = try RuleServer(keys, rule: "ignore", password: "right")
+    let stop = StopSignal()
+    let connection = try SFTPConnection(
+      settings(server.port, password: "right", timeoutSeconds: stops ? 60 : 3), stop: stop, logger: quietLogger)
+    Thread.detachNewThread {
+      sleep(3)
+      if stops { stop.request() }
+    }
+    let begin = monotonicSeconds()
+    let error = #expect(throws: SFTPError.self) { try connection.attributes(Array("/".utf8)) }
+    #expect(error?.code == (stops ? "stopped" : "timeout"))
+    #expect(monotonicSeconds() - begin < 15)
+  }
+
   @Test func anErrorOfTheConnectionNamesTheServer() throws {
     var faults = ScriptedSFTPServer.Faults()
     faults.cutAfterBytes = 100
