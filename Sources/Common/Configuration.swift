@@ -120,7 +120,7 @@ package struct S3Target: Sendable {
     }
     connections = reader.integer("S3_CONNECTIONS", default: 128, in: 1...1024)
     caBundlePath = reader.text("S3_CA_BUNDLE")
-    let preferred = destination.map { Addressing.preferred(for: $0.endpoint) } ?? .path
+    let preferred = destination.map { Addressing.preferred(for: $0.endpoint, bucket: $0.bucket) } ?? .path
     addressing = reader.choice("S3_ADDRESSING", default: preferred)
     guard let destination else { return nil }
     self.destination = destination

@@ -152,8 +152,13 @@ internal import Testing
   func wrongEndpoint(text: String) { #expect(throws: Endpoint.Fault.self) { try Endpoint(parsing: text) } }
 
   @Test func amazonWantsTheBucketInTheHost() throws {
-    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.eu-west-1.amazonaws.com")) == .virtualHost)
-    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.amazonaws.com.evil.example")) == .path)
+    let amazon = try Endpoint(parsing: "s3.eu-west-1.amazonaws.com")
+    #expect(Addressing.preferred(for: amazon, bucket: "bucket") == .virtualHost)
+    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.amazonaws.com.evil.example"), bucket: "b") == .path)
+    // No certificate of Amazon's holds for a name with another dot.
+    #expect(Addressing.preferred(for: amazon, bucket: "my.bucket") == .path)
+    let plain = try Endpoint(parsing: "http://s3.amazonaws.com")
+    #expect(Addressing.preferred(for: plain, bucket: "my.bucket") == .virtualHost)
   }
 
   @Test func keys() throws {
