@@ -31,14 +31,17 @@ package final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
   }
 
   /// Adds a value; waits while the queue is full. A value that alone exceeds the maximum is let in when the queue is
-  /// empty. Values given after ``close()`` are dropped.
-  package func push(_ element: Element, weight: Int = 1) {
+  /// empty.
+  /// - Returns: false when the queue is closed: the value was not taken.
+  @discardableResult
+  package func push(_ element: Element, weight: Int = 1) -> Bool {
     locked {
       while self.weight > 0, self.weight + weight > maximumWeight, !isClosed { pthread_cond_wait(changed, mutex) }
-      if isClosed { return }
+      if isClosed { return false }
       elements.append((element, weight))
       self.weight += weight
       pthread_cond_broadcast(changed)
+      return true
     }
   }
 

@@ -108,9 +108,10 @@ package struct S3Target: Sendable {
     accessKeyID = reader.required("S3_ACCESS_KEY_ID")
     secretAccessKey = Secret(reader.required("S3_SECRET_ACCESS_KEY"))
     sessionToken = reader.secret("S3_SESSION_TOKEN")
+    // The values are not shown: a secret may have been put into the wrong variable.
     for (name, value) in [("S3_REGION", region), ("S3_SERVICE", service), ("S3_ACCESS_KEY_ID", accessKeyID)]
     where value.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f || $0 == slash }) {
-      reader.report("\(name) is \(quoted(value)); it must be plain ASCII without spaces or slashes")
+      reader.report("\(name) must be plain ASCII without spaces or slashes")
     }
     for (name, secret) in [("S3_SECRET_ACCESS_KEY", secretAccessKey), ("S3_SESSION_TOKEN", sessionToken ?? Secret(""))]
     where secret.reveal().utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f }) {
@@ -119,7 +120,7 @@ package struct S3Target: Sendable {
     }
     connections = reader.integer("S3_CONNECTIONS", default: 128, in: 1...1024)
     caBundlePath = reader.text("S3_CA_BUNDLE")
-    let preferred = destination.map { Addressing.preferred(for: $0.endpoint) } ?? .path
+    let preferred = destination.map { Addressing.preferred(for: $0.endpoint, bucket: $0.bucket) } ?? .path
     addressing = reader.choice("S3_ADDRESSING", default: preferred)
     guard let destination else { return nil }
     self.destination = destination

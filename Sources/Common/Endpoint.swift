@@ -86,7 +86,11 @@ package enum Addressing: String, Sendable, CaseIterable {
   case virtualHost = "virtual-host"
 
   /// AWS wants the bucket in the host name; most other services are safe only with the path.
-  package static func preferred(for endpoint: Endpoint) -> Addressing {
+  ///
+  /// A certificate for `*.s3.amazonaws.com` does not hold for `my.bucket.s3.amazonaws.com`, so over https a bucket with
+  /// a dot goes into the path even there (AWS, "Bucket naming rules").
+  package static func preferred(for endpoint: Endpoint, bucket: String) -> Addressing {
+    if endpoint.scheme == .https, bucket.contains(".") { return .path }
     let host = endpoint.host
     return host.hasSuffix(".amazonaws.com") || host.hasSuffix(".amazonaws.com.cn") ? .virtualHost : .path
   }

@@ -55,6 +55,34 @@ extension Failure {
   }
 }
 
+/// A failure of a phase that is neither the connection's, nor the bucket's, nor the volume's.
+package struct PhaseFailure: Failure {
+  package let code: String
+  package let operation: String
+  package let subject: String
+  package let reason: String
+  package let advice: String?
+  package let severity: Severity
+
+  package init(
+    code: String, operation: String, subject: String = "", reason: String, advice: String? = nil, severity: Severity
+  ) {
+    self.code = code
+    self.operation = operation
+    self.subject = subject
+    self.reason = reason
+    self.advice = advice
+    self.severity = severity
+  }
+
+  /// The run was asked to stop before the phase was done.
+  package static func stopped(_ phase: String) -> PhaseFailure {
+    PhaseFailure(
+      code: "stopped", operation: phase, reason: "the run was asked to stop", advice: "the next run continues",
+      severity: .temporary)
+  }
+}
+
 /// The failure of a call to the operating system.
 package struct SystemFailure: Failure {
   package let errno: Int32

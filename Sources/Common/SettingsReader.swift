@@ -112,7 +112,9 @@ package struct SettingsReader {
   }
 }
 
-/// A value in an error message: bounded, printable, in quotes.
+/// A value in an error message: bounded, printable, in quotes, and without what stands before an `@`: in a URL that
+/// may be a password.
 package func quoted(_ value: String) -> String {
-  "\"" + escaped(String(value.prefix(80))) + (value.count > 80 ? "…" : "") + "\""
+  let shown = value.lastIndex(of: "@").map { "***" + value[$0...] } ?? value
+  return "\"" + escaped(String(shown.prefix(80))) + (shown.count > 80 ? "…" : "") + "\""
 }

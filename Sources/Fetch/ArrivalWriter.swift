@@ -58,7 +58,7 @@ struct ArrivalWriter {
     case .ended(let other):
       if let file = open.removeValue(forKey: arrival.token) { abandon(file) }
       switch other {
-      case .failed(let error): outcome.note(item, failedWith: error)
+      case .failed(let error): outcome.note(error, on: item.path)
       case .changed: outcome.note(changed: item)
       case .complete, .abandoned: break
       }

@@ -35,10 +35,12 @@ struct Committer: Sendable {
     try onVolume("make fetched files durable") { () throws(SystemFailure) in
       try volume.synchronizeTemporaries(files.map(\.temporary))
     }
-    try volume.journal.append(entries(for: files))
-    try onVolume("move fetched files into place") { () throws(SystemFailure) in
-      for file in files { try staged.install(temporary: file.temporary, as: file.item.path) }
-      try staged.synchronizeChanges()
+    try volume.commit { () throws(StagingError) in
+      try volume.journal.append(entries(for: files))
+      try onVolume("move fetched files into place") { () throws(SystemFailure) in
+        for file in files { try staged.install(temporary: file.temporary, as: file.item.path) }
+        try staged.synchronizeChanges()
+      }
     }
     outcome.note(committed: files)
     volume.heartbeat.beat()
@@ -55,15 +57,12 @@ struct Committer: Sendable {
         try staged.prepare(file.item.path)
         files.append(file)
       } catch {
-        guard ["eisdir", "eexist", "enotdir", "eloop", "enametoolong"].contains(error.code) else {
-          throw .broken(error, doing: "make room for fetched files")
-        }
+        guard error.isAboutThePlace else { throw .broken(error, doing: "make room for fetched files") }
         outcome.note(
-          file.item,
-          failedWith: StagingError(
+          StagingError(
             code: "place-taken", operation: "stage", subject: file.item.path.description,
             reason: "something that this program did not put there stands in files/ (\(error.reason))",
-            advice: "move it out of the staging volume", severity: .item))
+            advice: "move it out of the staging volume", severity: .item), on: file.item.path)
         try onVolume("remove a temporary file") { () throws(SystemFailure) in
           try volume.removeTemporary(file.temporary)
         }

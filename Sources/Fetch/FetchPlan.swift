@@ -71,6 +71,8 @@ package struct FetchPlan: Sendable, Equatable {
   package var gone: [Removal] = []
   /// New paths that wait until what stands in their place has been published.
   package var blocked: [RemotePath] = []
+  /// Paths that the listing shows as a file and as a directory, and what it shows below them: none can be believed.
+  package var contradictory: [RemotePath] = []
   /// Files that are in the journal as they are on the remote.
   package var unchanged = 0
   /// Milliseconds since boot at which the first of the unsettled files can be judged again.
@@ -117,7 +119,19 @@ package struct FetchPlan: Sendable, Equatable {
     if present < state.paths.count - state.goneCount || !state.fetchFailures.isEmpty {
       decideAbsences(listing, state, observations, nowMilliseconds, settleMilliseconds)
     }
+    refuseContradictions(listing)
     resolveConflicts(listing, state, destination)
+  }
+
+  private mutating func refuseContradictions(_ listing: RemoteListing) {
+    if fetch.isEmpty { return }
+    let both = listing.filesThatAreDirectories
+    if both.isEmpty { return }
+    fetch.removeAll { item in
+      let isRefused = both.contains(item.path) || item.path.ancestors.contains { both.contains($0) }
+      if isRefused { contradictory.append(item.path) }
+      return isRefused
+    }
   }
 
   private mutating func observe(

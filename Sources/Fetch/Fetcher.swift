@@ -12,9 +12,6 @@ package struct Fetcher {
     case comprehensive
   }
 
-  /// A connection that has been idle for longer is not trusted to be alive.
-  private static let idleSeconds = 60
-
   private let source: SFTPSource
   private let settings: StagingSettings
   private let destination: Destination?
@@ -50,8 +47,7 @@ package struct Fetcher {
     } catch let failure as any Failure {
       report.failure = failure
     } catch {
-      report.failure = StagingError(
-        code: "internal", operation: "fetch", subject: "", reason: "\(error)", severity: .other)
+      report.failure = PhaseFailure(code: "internal", operation: "fetch", reason: "\(error)", severity: .other)
     }
     report.seconds = monotonicSeconds() - report.startedMonotonicSeconds
     return report
@@ -67,17 +63,19 @@ package struct Fetcher {
     let root = try findFolder(connection)
     var listing = try list(root, over: connection)
     if listing.hasRoot { try volume.bind() }
-    var observations = mode == .incremental ? try volume.loadObservations() : Observations()
-    var plan = makePlan(listing, observations)
+    var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
-    if isFirstRun || mode == .comprehensive, try waitToSettle(plan) {
-      if settings.settleSeconds > Self.idleSeconds {
+    if isFirstRun || mode == .comprehensive, !plan.observations.isEmpty {
+      // Kept before the wait, so that a run that is cut off here has not waited for nothing.
+      save(plan.observations)
+      if let until = settlingEnd(plan) {
+        // Servers cut off who is silent for long.
         connection.close()
+        try wait(until: until, files: plan.observations.unsettled.count)
         connection = try connect()
       }
-      observations = plan.observations
       listing = try list(root, over: connection)
-      plan = makePlan(listing, observations)
+      plan = makePlan(listing, plan.observations)
     }
     report.take(listing, plan)
     try carryOut(plan, from: root, over: connection, &report)
@@ -85,8 +83,8 @@ package struct Fetcher {
 
   /// The folder's absolute path on the server.
   private func findFolder(_ connection: SFTPConnection) throws -> [UInt8] {
-    func unusable(_ reason: String) -> FetchError {
-      FetchError(
+    func unusable(_ reason: String) -> PhaseFailure {
+      PhaseFailure(
         code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
         advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
         severity: .configuration)
@@ -119,24 +117,23 @@ package struct Fetcher {
     }
   }
 
-  /// Sleeps until everything unsettled can be judged again.
-  /// - Returns: false when nothing is undecided, so that a second listing would tell nothing new.
-  private func waitToSettle(_ plan: FetchPlan) throws(FetchError) -> Bool {
-    if plan.observations.isEmpty { return false }
+  /// When everything undecided can be judged again, in milliseconds since boot; nil when that is now.
+  private func settlingEnd(_ plan: FetchPlan) -> Int64? {
     let settle = Int64(settings.settleSeconds) * 1000
-    let until = plan.observations.unsettled.values.lazy.map { $0.sinceBootMilliseconds + settle }.max()
-    let start = volume.clock.bootMilliseconds()
-    if let until, until > start {
-      logger.info(
-        "waiting for files to settle",
-        metadata: ["files": "\(plan.observations.unsettled.count)", "seconds": "\((until - start + 999) / 1000)"])
-    }
-    while let until, volume.clock.bootMilliseconds() < until {
-      if stop.isRequested { throw .stopped }
+    let now = volume.clock.bootMilliseconds()
+    var since = plan.observations.unsettled.values.lazy.map(\.sinceBootMilliseconds).max()
+    if !plan.observations.absent.isEmpty { since = now }
+    return since.map { $0 + settle }.flatMap { $0 > now ? $0 : nil }
+  }
+
+  private func wait(until end: Int64, files: Int) throws(PhaseFailure) {
+    let seconds = (end - volume.clock.bootMilliseconds() + 999) / 1000
+    logger.info("waiting for files to settle", metadata: ["files": "\(files)", "seconds": "\(seconds)"])
+    while volume.clock.bootMilliseconds() < end {
+      if stop.isRequested { throw .stopped("fetch") }
       volume.heartbeat.beat()
-      pause(milliseconds: min(200, until - volume.clock.bootMilliseconds()))
+      pause(milliseconds: min(200, end - volume.clock.bootMilliseconds()))
     }
-    return true
   }
 
   private func carryOut(
@@ -144,6 +141,7 @@ package struct Fetcher {
   ) throws {
     try drop(plan.drop)
     let outcome = TransferOutcome()
+    for path in plan.contradictory { outcome.note(Self.contradiction(path), on: path) }
     let transferred = Result {
       if plan.fetch.isEmpty { return }
       let transfer = Transfer(items: plan.fetch, remoteRoot: root, stop: stop, outcome: outcome)
@@ -158,11 +156,11 @@ package struct Fetcher {
     if let failure = outcome.failure { throw failure }
     try record(outcome.failedItems, &report)
     if !plan.gone.isEmpty {
-      try volume.journal.append(plan.gone.map { .gone(path: $0.path, generation: $0.generation) })
+      try volume.journal.appendInBatches(plan.gone.map { .gone(path: $0.path, generation: $0.generation) })
       report.gone = UInt64(plan.gone.count)
     }
     try transferred.get()
-    if stop.isRequested { throw FetchError.stopped }
+    if stop.isRequested { throw PhaseFailure.stopped("fetch") }
   }
 
   private func keepObservations(_ plan: FetchPlan, _ outcome: TransferOutcome) {
@@ -172,42 +170,65 @@ package struct Fetcher {
         fetched: { item in state.paths[item.path].map { !$0.isGone && $0.fingerprint == item.fingerprint } ?? false },
         changed: changed)
     }
+    save(observations)
+  }
+
+  /// Observations are disposable: losing them costs time, never truth, and must not end a run.
+  private func loadObservations() -> Observations {
+    do throws(SystemFailure) {
+      return try volume.loadObservations()
+    } catch {
+      logger.warning("cannot read the observations of earlier runs", metadata: ["reason": "\(error.reason)"])
+      return Observations()
+    }
+  }
+
+  private func save(_ observations: Observations) {
     do throws(SystemFailure) {
       try volume.save(observations)
     } catch {
-      // Losing them costs time, never truth; on a full disk the journal's error is the one that matters.
-      logger.warning("cannot keep observations", metadata: ["reason": "\(error.reason)"])
+      logger.warning("cannot keep observations for the next run", metadata: ["reason": "\(error.reason)"])
     }
   }
 
   /// Records, then removes, staged generations that stand in the way of new paths.
   private func drop(_ removals: [FetchPlan.Removal]) throws {
     if removals.isEmpty { return }
-    try volume.journal.append(removals.map { .dropped(path: $0.path, generation: $0.generation) })
     let staged = volume.makeStagedFiles()
-    for removal in removals { try staged.remove(removal.path) }
-    try staged.synchronizeChanges()
+    try volume.commit { () throws(StagingError) in
+      try volume.journal.appendInBatches(removals.map { .dropped(path: $0.path, generation: $0.generation) })
+      try onVolume("remove staged files that stand in the way") { () throws(SystemFailure) in
+        for removal in removals { try staged.remove(removal.path) }
+        try staged.synchronizeChanges()
+      }
+    }
+  }
+
+  private static func contradiction(_ path: RemotePath) -> PhaseFailure {
+    PhaseFailure(
+      code: "contradictory-listing", operation: "list", subject: path.description,
+      reason: "the server shows it, or a directory above it, both as a file and as a directory", severity: .item)
   }
 
   /// A failure is named at every run, and recorded once for each path and cause.
   private func record(
-    _ failed: [(item: FetchPlan.Item, error: any Failure)], _ report: inout FetchReport
+    _ failed: [(path: RemotePath, error: any Failure)], _ report: inout FetchReport
   ) throws(StagingError) {
-    for (item, error) in failed {
+    for (path, error) in failed {
       logger.warning(
         "cannot fetch a file",
         metadata: [
-          "path": "\(item.path)", "code": "\(error.code)", "reason": "\(error.reason)", "retry": "with the next run",
+          "path": "\(path)", "code": "\(error.code)", "reason": "\(error.reason)", "retry": "with the next run",
         ])
     }
     let new = volume.journal.withState { state in
-      failed.filter { state.failures[MirrorState.FailureKey($0.item.path, .fetch)]?.code != $0.error.code }
+      failed.filter { state.failures[MirrorState.FailureKey($0.path, .fetch)]?.code != $0.error.code }
     }
-    try volume.journal.append(
+    try volume.journal.appendInBatches(
       new.map {
         .failed(
           FailedItem(
-            phase: .fetch, path: $0.item.path, generation: nil, code: $0.error.code, message: $0.error.description)
+            phase: .fetch, path: $0.path, generation: nil, code: $0.error.code, message: $0.error.description)
         )
       })
   }
@@ -220,20 +241,6 @@ package struct Fetcher {
         "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
       ])
   }
-}
-
-/// A failure of fetch that is neither the connection's nor the volume's.
-package struct FetchError: Failure {
-  package let code: String
-  package let operation: String
-  package let subject: String
-  package let reason: String
-  package let advice: String?
-  package let severity: Severity
-
-  static let stopped = FetchError(
-    code: "stopped", operation: "fetch", subject: "", reason: "the run was asked to stop",
-    advice: "the next run continues", severity: .temporary)
 }
 
 extension SFTPSettings {

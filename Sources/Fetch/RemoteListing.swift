@@ -32,6 +32,11 @@ package final class RemoteListing: TreeVisitor {
   /// True when the folder itself could be listed.
   package var hasRoot: Bool { isRootListed }
 
+  /// Paths that a confused or hostile server shows both as a file and as a directory.
+  package var filesThatAreDirectories: Set<RemotePath> {
+    Set(files.lazy.map(\.path).filter { self.listed.contains($0) || self.unknownPaths.contains($0) })
+  }
+
   package func shouldDescend(into directory: RemotePath) -> Bool { !exclusion.excludes(directory) }
 
   package func file(_ path: RemotePath, _ fingerprint: Fingerprint) {

@@ -95,7 +95,7 @@ final class TransferOutcome: Sendable {
   private struct Inner {
     var counts = TransferCounts()
     var failure: StagingError?
-    var failedItems: [(item: FetchPlan.Item, error: any Failure)] = []
+    var failedItems: [(path: RemotePath, error: any Failure)] = []
     var changedItems: [FetchPlan.Item] = []
   }
 
@@ -103,19 +103,19 @@ final class TransferOutcome: Sendable {
 
   var counts: TransferCounts { inner.withLock { $0.counts } }
   var failure: StagingError? { inner.withLock { $0.failure } }
-  var failedItems: [(item: FetchPlan.Item, error: any Failure)] { inner.withLock { $0.failedItems } }
+  var failedItems: [(path: RemotePath, error: any Failure)] { inner.withLock { $0.failedItems } }
   var changedItems: [FetchPlan.Item] { inner.withLock { $0.changedItems } }
 
   /// Ends the transfer; the first error is the one that counts.
   func end(_ error: StagingError) { inner.withLock { $0.failure = $0.failure ?? error } }
 
-  func note(_ item: FetchPlan.Item, failedWith error: any Failure) {
+  func note(_ error: any Failure, on path: RemotePath) {
     inner.withLock {
       if error.code == "no-such-file" {
         $0.counts.vanished += 1
       } else {
         $0.counts.failed += 1
-        $0.failedItems.append((item, error))
+        $0.failedItems.append((path, error))
       }
     }
   }

@@ -18,6 +18,9 @@ package final class HTTPEngine {
   private var events = [epoll_event](repeating: epoll_event(), count: 64)
   /// When libcurl wants to be called although no socket is ready, on the monotonic clock; nil: it does not.
   private var timer: Double?
+  /// When to look again for answers that are overdue, on the monotonic clock.
+  private var nextSweep = 0.0
+  private static let sweepSeconds = 0.25
 
   package init(_ settings: HTTPSettings) throws(TransportError) {
     self.settings = settings
@@ -53,6 +56,7 @@ package final class HTTPEngine {
   package func step(waitMilliseconds: Int, completed: (Int, Result<HTTPResponse, TransportError>) -> Void) {
     var wait = Double(waitMilliseconds)
     if let timer { wait = min(wait, max(0, (timer - monotonicSeconds()) * 1000)) }
+    if !active.isEmpty { wait = min(wait, Self.sweepSeconds * 1000) }
     let count = epoll_wait(epoll, &events, Int32(events.count), Int32(wait.rounded(.up)))
     var running: Int32 = 0
     for index in 0..<max(0, Int(count)) {
@@ -68,6 +72,7 @@ package final class HTTPEngine {
       curl_multi_socket_action(multi.raw, -1, 0, &running)
     }
     collect(completed)
+    sweep(completed)
   }
 
   /// Ends all requests at once, without an answer; returns their tickets.
@@ -88,6 +93,17 @@ package final class HTTPEngine {
       guard message.pointee.msg == CURLMSG_DONE, let transfer = active[message.pointee.easy_handle] else { continue }
       let ticket = transfer.ticket
       completed(ticket, release(transfer, message.pointee.data.result))
+    }
+  }
+
+  /// Ends what has waited too long for the rest of an answer: libcurl sees only silence, not a drip.
+  private func sweep(_ completed: (Int, Result<HTTPResponse, TransportError>) -> Void) {
+    let now = monotonicSeconds()
+    if now < nextSweep { return }
+    nextSweep = now + Self.sweepSeconds
+    for transfer in active.values.filter({ $0.isOverdue(now: now) }) {
+      let ticket = transfer.ticket
+      completed(ticket, release(transfer, CURLE_OPERATION_TIMEDOUT))
     }
   }
 

@@ -21,6 +21,13 @@ struct EasyHandle: ~Copyable {
     return value
   }
 
+  /// Bytes of the body that have left libcurl.
+  var uploaded: UInt64 {
+    var value: curl_off_t = 0
+    easy_get_size(raw, CURLINFO_SIZE_UPLOAD_T, &value)
+    return UInt64(max(0, value))
+  }
+
   /// errno of a connection that failed, 0 when there is none.
   var systemError: Int32 {
     var value = 0

@@ -16,10 +16,13 @@ final class Transfer {
   private var largeBuffer = false
   private let heartbeat: Heartbeat?
   private var headerBlock = [UInt8]()
-  /// Whether the empty line came that ends the last header block.
+  /// Whether the empty line came that ends the last header block. Trailers come after it and change nothing.
   private var headersEnded = false
   private var answer = [UInt8]()
   private var maximumAnswer = 0
+  /// When the answer must be whole, on the monotonic clock; nil as long as the body is not all sent.
+  private var answerDue: Double?
+  private let answerSeconds: Double
   /// Why a callback ended the transfer: more exact than libcurl's own code for it.
   private var fault: TransportError?
   /// Where libcurl writes its words about an error: CURL_ERROR_SIZE bytes.
@@ -29,11 +32,14 @@ final class Transfer {
   private static let maximumHeaderBlock = 64 << 10
   /// Bodies from this size are read in pieces of 1 MiB instead of libcurl's 64 KiB (bytes).
   private static let largeBodySize: UInt64 = 1 << 20
+  /// Idle times that a whole answer may take: a server that drips bytes is never idle, and else never done.
+  private static let answerPatience = 4.0
 
   init(settings: HTTPSettings, share: borrowing ShareHandle) throws(TransportError) {
     easy = try EasyHandle()
     words.initialize(repeating: 0, count: errorWordsSize)
     heartbeat = settings.heartbeat
+    answerSeconds = Self.answerPatience * Double(settings.idleSeconds)
     let context = Unmanaged.passUnretained(self).toOpaque()
     easy.set(CURLOPT_PRIVATE, pointer: context)
     easy.set(CURLOPT_ERRORBUFFER, pointer: words)
@@ -46,7 +52,7 @@ final class Transfer {
     easy.set(CURLOPT_USERAGENT, settings.userAgent)
     easy.set(CURLOPT_SSL_VERIFYPEER, 1)
     easy.set(CURLOPT_SSL_VERIFYHOST, 2)
-    if let path = settings.caBundlePath { easy.set(CURLOPT_CAINFO, path) }
+    for (option, value) in trustOptions(settings) { easy.set(option, value) }
     easy.set(CURLOPT_CONNECTTIMEOUT, settings.connectSeconds)
     easy.set(CURLOPT_LOW_SPEED_LIMIT, 1)
     easy.set(CURLOPT_LOW_SPEED_TIME, settings.idleSeconds)
@@ -66,6 +72,7 @@ final class Transfer {
     headersEnded = false
     answer = []
     maximumAnswer = request.maximumResponseBytes
+    answerDue = nil
     words.pointee = 0
     if method != request.method { use(request.method) }
     easy.set(CURLOPT_URL, request.url)
@@ -105,6 +112,7 @@ final class Transfer {
 
   /// What became of the request; gives up the body, so that nothing of it outlives the transfer.
   func finish(_ code: CURLcode) -> Result<HTTPResponse, TransportError> {
+    let isWhole = sent == body.size
     body = .none
     if let fault { return .failure(fault) }
     if code == CURLE_OK {
@@ -112,10 +120,31 @@ final class Transfer {
       guard headersEnded else {
         return .failure(TransportError(kind: .connectionLost, reason: "the answer ends within its headers"))
       }
-      return .success(HTTPResponse(status: easy.status, headerBlock: headerBlock, body: answer))
+      let status = easy.status
+      if status < 200 {
+        return .failure(TransportError(kind: .connectionLost, reason: "only an interim answer came: HTTP \(status)"))
+      }
+      // libcurl stops sending, and is content, when an answer with `Connection: close` comes early.
+      if status < 300, !isWhole {
+        let reason = "HTTP \(status) came before the server had the whole body"
+        return .failure(TransportError(kind: .connectionLost, reason: reason))
+      }
+      return .success(HTTPResponse(status: status, headerBlock: headerBlock, body: answer))
     }
     let said = words.pointee == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: words)
     return .failure(transportError(code, said: said, systemError: easy.systemError))
+  }
+
+  /// Whether the server has had everything for too long and its answer is still not whole; to be asked now and then.
+  func isOverdue(now: Double) -> Bool {
+    guard let due = answerDue else {
+      // What libcurl was given may still be in its buffer, on its way over a slow line.
+      if sent == body.size, easy.uploaded >= body.size { answerDue = now + answerSeconds }
+      return false
+    }
+    if now < due { return false }
+    fault = TransportError(kind: .timeout, reason: "no whole answer within \(Int(answerSeconds)) s")
+    return true
   }
 
   // MARK: What libcurl calls
@@ -152,13 +181,17 @@ final class Transfer {
   func rewind(to offset: Int64) -> Bool {
     guard offset >= 0, UInt64(offset) <= body.size else { return false }
     sent = UInt64(offset)
+    answerDue = nil
     return true
   }
 
   func receiveHeader(_ line: UnsafeRawBufferPointer) -> Bool {
     // Another status line: what came before was an interim answer.
-    if line.starts(with: "HTTP/".utf8) { headerBlock.removeAll(keepingCapacity: true) }
-    headersEnded = line.first == UInt8(ascii: "\r") || line.first == UInt8(ascii: "\n")
+    if line.starts(with: "HTTP/".utf8) {
+      headerBlock.removeAll(keepingCapacity: true)
+      headersEnded = false
+    }
+    if line.first == UInt8(ascii: "\r") || line.first == UInt8(ascii: "\n") { headersEnded = true }
     return take(line, into: &headerBlock, limit: Self.maximumHeaderBlock)
   }
 
@@ -173,7 +206,18 @@ final class Transfer {
     return true
   }
 
-  deinit { words.deallocate() }
+  deinit {
+    // The handle is cleaned up after this, and may have something to say.
+    easy.set(CURLOPT_ERRORBUFFER, pointer: nil)
+    words.deallocate()
+  }
+}
+
+/// Which authorities a server's certificate may come from: the bundle's instead of the system's, not as well. Without
+/// the second option libcurl would still look into the system's directory of authorities.
+func trustOptions(_ settings: HTTPSettings) -> [(option: CURLoption, value: String?)] {
+  guard let path = settings.caBundlePath else { return [] }
+  return [(CURLOPT_CAINFO, path), (CURLOPT_CAPATH, nil)]
 }
 
 /// CURL_ERROR_SIZE

@@ -40,7 +40,7 @@ package struct MirrorRun {
   /// Runs to the end and says how it went. Each phase runs whatever became of the other.
   package func run() -> ExitCode {
     do throws(StagingError) {
-      return try run(on: try openVolume())
+      return run(on: try openVolume())
     } catch {
       logger.error("\(error)")
       return error.severity.exitCode
@@ -63,7 +63,7 @@ package struct MirrorRun {
     return volume
   }
 
-  private func run(on volume: StagingVolume) throws(StagingError) -> ExitCode {
+  private func run(on volume: StagingVolume) -> ExitCode {
     let started = (wall: clock.wallMilliseconds(), monotonic: monotonicSeconds())
     var books = RunBooks(volume: volume, destination: configuration.destination)
     if let source = configuration.sftp {
@@ -74,13 +74,15 @@ package struct MirrorRun {
       announce("fetch", fetched.summary(clock: clock), fetched.failure, fetched.seconds)
       books.note(fetched, startedMilliseconds: started.wall)
     }
-    if let target = configuration.s3, !stop.isRequested {
+    if configuration.s3 != nil, stop.isRequested {
+      books.noteSkippedPhase()
+    } else if let target = configuration.s3 {
       let phaseStart = clock.wallMilliseconds()
       let published = Publisher(target: target, volume: volume, stop: stop, logger: logger).run()
       announce("publish", published.summary, published.failure, published.seconds)
       books.note(published, startedMilliseconds: phaseStart)
     }
-    return try books.close(runMilliseconds: UInt64((monotonicSeconds() - started.monotonic) * 1000))
+    return books.close(runMilliseconds: UInt64((monotonicSeconds() - started.monotonic) * 1000), logger: logger)
   }
 
   /// The line at the end of a phase; before it, what ended the phase early.

@@ -1,5 +1,6 @@
 internal import Common
 internal import Fetch
+internal import Logging
 internal import Publish
 internal import Staging
 
@@ -44,20 +45,35 @@ struct RunBooks {
       lastSuccess: code == .done || code == .partial ? ended : nil, error: failure?.description, summary: summary)
   }
 
+  /// The run was asked to stop before this phase began.
+  mutating func noteSkippedPhase() { codes.append(.temporary) }
+
   /// Writes what remains to be written. A run that recorded nothing leaves the journal as it was.
-  mutating func close(runMilliseconds: UInt64) throws(StagingError) -> ExitCode {
-    let code = ExitCode.combined(codes)
+  mutating func close(runMilliseconds: UInt64, logger: Logger) -> ExitCode {
     if volume.journal.hasRecorded {
-      end.exitCode = UInt64(code.rawValue)
+      end.exitCode = UInt64(ExitCode.combined(codes).rawValue)
       end.milliseconds = runMilliseconds
-      try volume.journal.append([.end(end)])
+      do throws(StagingError) {
+        try volume.journal.append([.end(end)])
+      } catch {
+        // A journal that broke in a phase has been told there.
+        if !codes.contains(error.severity.exitCode) { logger.error("\(error)") }
+        codes.append(error.severity.exitCode)
+      }
     }
-    try onVolume("write the checkpoint") { () throws(SystemFailure) in try volume.checkpointIfWorthwhile() }
+    // Neither holds anything that the journal does not: a run is not worse for lacking them.
+    attempt("write the checkpoint", logger) { () throws(SystemFailure) in try volume.checkpointIfWorthwhile() }
     let report = makeReport()
-    try onVolume("write status.json") { () throws(SystemFailure) in
-      try volume.writeStatus(report)
+    attempt("write status.json", logger) { () throws(SystemFailure) in try volume.writeStatus(report) }
+    return ExitCode.combined(codes)
+  }
+
+  private func attempt(_ what: String, _ logger: Logger, _ body: () throws(SystemFailure) -> Void) {
+    do throws(SystemFailure) {
+      try body()
+    } catch {
+      logger.warning("cannot \(what)", metadata: ["reason": "\(error.reason)"])
     }
-    return code
   }
 
   private func makeReport() -> [UInt8] {

@@ -30,8 +30,7 @@ package struct Publisher {
     } catch let failure as any Failure {
       report.failure = failure
     } catch {
-      report.failure = StagingError(
-        code: "internal", operation: "publish", subject: "", reason: "\(error)", severity: .other)
+      report.failure = PhaseFailure(code: "internal", operation: "publish", reason: "\(error)", severity: .other)
     }
     report.seconds = monotonicSeconds() - started
     return report
@@ -47,9 +46,9 @@ package struct Publisher {
     (report.published, report.publishedBytes) = outcome.published
     if let failure = outcome.failure { throw failure }
     try record(outcome.drifted, &report)
-    try record(outcome.failed, &report)
+    try record(outcome.failed, phaseEnded: (try? sent.get()) == nil, &report)
     try sent.get()
-    if stop.isRequested { throw StagingError.stopped }
+    if stop.isRequested { throw PhaseFailure.stopped("publish") }
   }
 
   /// Preparers read and prove, the client sends on this thread, the recorder writes the journal.
@@ -101,18 +100,19 @@ package struct Publisher {
   }
 
   private func record(
-    _ failed: [(item: PublishPlan.Item, error: any Failure)], _ report: inout PublishReport
+    _ failed: [(item: PublishPlan.Item, error: any Failure)], phaseEnded: Bool, _ report: inout PublishReport
   ) throws(StagingError) {
     let own = failed.filter { $0.error.code != "stopped" && $0.error.code != "abandoned" }
     report.failed += UInt64(own.count)
-    for (item, error) in own where error.severity == .item {
+    // What ends the phase is told once, by the phase.
+    for (item, error) in own where !phaseEnded || error.severity == .item {
       logger.warning(
         "cannot publish a file",
         metadata: [
           "path": "\(item.path)", "code": "\(error.code)", "reason": "\(error.reason)", "retry": "with the next run",
         ])
     }
-    // An outage says nothing about the file; only what is wrong with this one is worth a record.
+    // An outage says nothing about a file; only what is wrong with this one is worth a record.
     try append(
       own.filter { $0.error.severity == .item }.map {
         FailedItem(
@@ -128,19 +128,25 @@ package struct Publisher {
         return before?.code != $0.code || before?.generation != $0.generation
       }
     }
-    try volume.journal.append(new.map { .failed($0) })
+    try volume.journal.appendInBatches(new.map { .failed($0) })
   }
 
   private func record(
     _ drifted: [(item: PublishPlan.Item, what: String)], _ report: inout PublishReport
   ) throws(StagingError) {
     report.drifted = UInt64(drifted.count)
+    if drifted.isEmpty { return }
+    if volume.hasUnfinishedCommits {
+      logger.warning(
+        "files that could not be put in place yet are not published", metadata: ["files": "\(drifted.count)"])
+      return
+    }
     for (item, what) in drifted {
       logger.error(
         "a staged file is not what the journal says; it is not published",
         metadata: ["path": "\(item.path)", "differs": "\(what)", "retry": "fetched again by the next fetch"])
     }
-    try volume.journal.append(
+    try volume.journal.appendInBatches(
       drifted.filter { !$0.item.isKnownDrift }.map {
         .drift(
           StagedDrift(

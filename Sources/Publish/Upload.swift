@@ -7,7 +7,7 @@ internal import Synchronization
 enum Prepared: Sendable {
   case request(PutRequest)
   case drift(token: Int, what: String)
-  case failed(token: Int, StagingError)
+  case failed(token: Int, any Failure)
 }
 
 /// Hands prepared files to the S3 client and takes its answers. `next` and `finished` run on the client's thread.
@@ -65,9 +65,14 @@ final class UploadQueue: PutQueue {
     }
   }
 
-  private func release(_ request: PutRequest) {
+  private func release(_ request: PutRequest) { request.body.close(fileSystem) }
+}
+
+extension PutBody {
+  /// Closes the descriptor that a large body is read from.
+  fileprivate func close(_ fileSystem: any FileSystem) {
     // Opened for reading only: close has nothing to report.
-    if case .file(let descriptor, _) = request.body { try? fileSystem.close(descriptor) }
+    if case .file(let descriptor, _) = self { try? fileSystem.close(descriptor) }
   }
 }
 
@@ -80,8 +85,11 @@ struct Confirmed: Sendable {
 
 /// Opens staged files, proves them against the journal, and makes requests of them. Several threads may run one each.
 struct UploadPreparer: Sendable {
-  /// Up to this size a file is read into memory once; above it is read twice from one descriptor.
-  static let memoryLimit: UInt64 = 4 << 20
+  /// Up to this size a file is read into memory once; above it is read twice from one descriptor. Hundreds of bodies
+  /// may be waiting for a retry at once, so it is small.
+  static let memoryLimit: UInt64 = 512 << 10
+  /// What a large body counts in the queue for the descriptor it keeps open.
+  private static let descriptorWeight = 1 << 20
   private static let pieceSize = 1 << 20
 
   let items: [PublishPlan.Item]
@@ -100,13 +108,23 @@ struct UploadPreparer: Sendable {
       do throws(SystemFailure) {
         result = try prepare(token, staged)
       } catch {
-        result = .failed(token: token, .broken(error, doing: "read \(items[token].path) from the staging volume"))
+        result = .failed(token: token, unreadable(items[token].path, error))
       }
       var weight = 1
-      if case .request(let request) = result, case .bytes(let bytes) = request.body { weight += bytes.count }
-      prepared.push(result, weight: weight)
+      if case .request(let request) = result {
+        if case .bytes(let bytes) = request.body { weight += bytes.count } else { weight += Self.descriptorWeight }
+      }
+      if !prepared.push(result, weight: weight), case .request(let request) = result {
+        request.body.close(volume.fileSystem)
+      }
       wake()
     }
+  }
+
+  private func unreadable(_ path: RemotePath, _ error: SystemFailure) -> PhaseFailure {
+    PhaseFailure(
+      code: "staged-unreadable", operation: "read from the staging volume", subject: path.description,
+      reason: error.reason, advice: "check the disk under the staging volume", severity: .item)
   }
 
   private func prepare(_ token: Int, _ staged: StagedFiles) throws(SystemFailure) -> Prepared {
@@ -134,7 +152,7 @@ struct UploadPreparer: Sendable {
       }
       body = .file(descriptor: descriptor, size: item.fingerprint.size)
     }
-    if shouldEnd() { return .failed(token: token, .stopped) }
+    if shouldEnd() { return .failed(token: token, PhaseFailure.stopped("publish")) }
     guard hasher.sha256() == item.sha256, let md5 = item.md5 ?? hasher.md5Digest() else {
       return .drift(token: token, what: "content")
     }
@@ -154,10 +172,4 @@ struct UploadPreparer: Sendable {
 final class SharedCounter: Sendable {
   private let next = Atomic<Int>(0)
   func take() -> Int { next.add(1, ordering: .relaxed).oldValue }
-}
-
-extension StagingError {
-  static let stopped = StagingError(
-    code: "stopped", operation: "read staged files", subject: "", reason: "the run was asked to stop",
-    severity: .temporary)
 }

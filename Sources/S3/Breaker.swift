@@ -2,9 +2,9 @@
 /// seconds.
 ///
 /// A *failure* is a transport error, a 5xx or a throttling answer. Any other answer shows that the service is there
-/// and ends the streak.
+/// and ends the streak; a failure counts from the beginning of its attempt, but never from before the last such answer.
 ///
-/// | failures in a row | since the first of them began | files among them | any answer before | breaker |
+/// | failures in a row | since the first began, or the last answer if that is later | files among them | any answer before | breaker |
 /// |---|---|---|---|---|
 /// | < 3 | any | any | any | closed |
 /// | any | < 15 s | any | any | closed |
@@ -20,13 +20,14 @@ package struct Breaker: Sendable {
   private var began = 0.0
   private var firstToken = 0
   private var several = false
-  private var everSucceeded = false
+  /// When the last such answer came.
+  private var lastAnswerAt: Double?
 
   package init() {}
 
-  package mutating func answered() {
+  package mutating func answered(at now: Double) {
     streak = 0
-    everSucceeded = true
+    lastAnswerAt = now
   }
 
   /// Records a failure of the file `token` in an attempt that began at `startedAt`; true when the breaker is open.
@@ -37,8 +38,9 @@ package struct Breaker: Sendable {
       several = false
     }
     streak += 1
-    began = min(began, startedAt)
+    // A slow attempt that began before others were answered says nothing of how long the service has been away.
+    began = max(min(began, startedAt), lastAnswerAt ?? -.infinity)
     if token != firstToken { several = true }
-    return streak >= Self.minimumFailures && now - began >= Self.patienceSeconds && (several || !everSucceeded)
+    return streak >= Self.minimumFailures && now - began >= Self.patienceSeconds && (several || lastAnswerAt == nil)
   }
 }

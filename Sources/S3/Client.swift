@@ -14,17 +14,18 @@ package struct ObjectFacts: Sendable {
   package let metadata: [String: String]
 }
 
-/// One bucket. Not for several threads: made, used and dropped on one. Only ``waker`` may be used from others.
+/// One bucket. Not for several threads: made, used and dropped on one. Only ``wake`` may be used from others.
 package final class S3Client {
   package let settings: S3Settings
-  package let waker: Waker
   /// Attempts sent, all operations together.
   package private(set) var requestCount = 0
   /// Tells ``put(_:)``, from any thread, that its queue has something.
   package var wake: @Sendable () -> Void {
-    let waker = waker
+    let waker = engine.waker
     return { waker.wake() }
   }
+  /// Whether a PUT of this client has succeeded: its credentials are then good for some keys at least.
+  var hasStored = false
   let engine: HTTPEngine
   let clock: Clock
   let stop: StopSignal
@@ -68,7 +69,6 @@ package final class S3Client {
         code: error.kind.rawValue, operation: "set up", subject: settings.endpoint.description, reason: error.reason,
         severity: .other)
     }
-    waker = Waker(engine: engine.waker)
   }
 
   // MARK: Operations

@@ -67,14 +67,7 @@ package protocol PutQueue: AnyObject {
 
 package enum PutNext {
   case request(PutRequest)
-  /// There is none yet: another thread calls ``S3Client/waker`` when there is one.
+  /// There is none yet: another thread calls ``S3Client/wake`` when there is one.
   case notYet
   case exhausted
-}
-
-/// Tells the thread that runs ``S3Client/put(_:)`` from any other one that its queue has something new.
-package struct Waker: Sendable {
-  let engine: HTTP.Waker
-
-  package func wake() { engine.wake() }
 }

@@ -9,6 +9,7 @@ extension S3Client {
   /// |---|---|
   /// | a key fails for good | reported; the others go on |
   /// | fatal or configuration error (see ``Verdict``) | nothing new; those in flight end, then it is thrown |
+  /// | AccessDenied before any success | nothing new; if one of those in flight succeeds, only that key has failed |
   /// | breaker opens (see ``Breaker``) | nothing new; those in flight get 2 s; a temporary error is thrown |
   /// | stop is requested | nothing new; those in flight get 8 s; returns |
   ///
@@ -44,6 +45,8 @@ private final class PutRun {
   private var freeSlots: [Int]
   /// Waiting for their next attempt, without holding a slot.
   private var delayed = [(due: Double, job: Job)]()
+  /// Refused with AccessDenied before anything was stored: whether that is about one key shows when the others end.
+  private var denied = [(job: Job, error: S3Error)]()
   private var breaker = Breaker()
   private var ending: Ending?
   private var endBy = Double.infinity
@@ -66,7 +69,8 @@ private final class PutRun {
   func run() throws(S3Error) {
     while true {
       if client.stop.isRequested, ending == nil { end(.stopped, graceSeconds: S3Client.stopGraceSeconds) }
-      if ending == nil { fill() }
+      settleDenials()
+      if ending == nil, denied.isEmpty { fill() }
       let isIdle = freeSlots.count == slots
       if isIdle && (ending != nil || (isExhausted && delayed.isEmpty)) { break }
       if monotonicSeconds() >= endBy {
@@ -135,25 +139,26 @@ private final class PutRun {
     switch result {
     case .failure(let error): failed(job, words(job).failure(error))
     case .success(let response):
-      if response.status == 200, response.body.isEmpty { return succeeded(job, response) }
       guard let failure = words(job).failure(response) else { return succeeded(job, response) }
       failed(job, failure)
     }
   }
 
   private func succeeded(_ job: Job, _ response: HTTPResponse) {
-    breaker.answered()
+    breaker.answered(at: monotonicSeconds())
+    client.hasStored = true
     let receipt = PutReceipt(
       etag: unquoted(response.header("etag")), versionID: response.header("x-amz-version-id"),
       requestID: response.header("x-amz-request-id"))
     report(job, .success(receipt))
   }
 
-  private func failed(_ job: Job, _ failure: FailedAttempt) {
+  private func failed(_ job: Job, _ answer: FailedAttempt) {
+    let failure = client.hasStored && answer.error.isDenial ? answer.ofOneKey : answer
     job.lastFailure = failure
     var isOpen = false
     if failure.verdict.isAnswer {
-      breaker.answered()
+      breaker.answered(at: monotonicSeconds())
     } else {
       isOpen = breaker.failed(token: job.request.token, startedAt: job.startedAt, now: monotonicSeconds())
     }
@@ -176,10 +181,26 @@ private final class PutRun {
           "seconds": "\(delay)",
         ])
       delayed.append((monotonicSeconds() + delay, job))
+    case .final where failure.error.isDenial && failure.error.endsPhase: denied.append((job, failure.error))
     case .skewed, .final:
       report(job, .failure(failure.error))
       if failure.error.endsPhase { end(.failed(failure.error), graceSeconds: S3Client.stopGraceSeconds) }
     }
+  }
+
+  /// Once something is stored, the credentials are good for others; when nothing is left that could be, they are not.
+  private func settleDenials() {
+    guard let first = denied.first else { return }
+    if client.hasStored {
+      reportDenials()
+    } else if ending == nil, freeSlots.count == slots {
+      end(.failed(first.error), graceSeconds: 0)
+    }
+  }
+
+  private func reportDenials() {
+    for (job, error) in denied { report(job, .failure(client.hasStored ? error.ofOneKey : error)) }
+    denied = []
   }
 
   // MARK: Ending
@@ -189,6 +210,7 @@ private final class PutRun {
     endBy = monotonicSeconds() + graceSeconds
     for (_, job) in delayed { report(job, .failure(job.lastFailure?.error ?? givenUp(job))) }
     delayed = []
+    reportDenials()
   }
 
   private func abandon() {

@@ -31,6 +31,16 @@ package struct S3Error: Failure {
 
   /// Whether the whole phase must end, since every other request would fail the same way.
   package var endsPhase: Bool { severity == .fatal || severity == .configuration }
+
+  /// The right to this one key is missing, or to all of them: the answer does not say which.
+  var isDenial: Bool { code == "AccessDenied" }
+
+  /// The same, concerning one key.
+  var ofOneKey: S3Error {
+    S3Error(
+      code: code, operation: operation, subject: subject, reason: reason, advice: advice, severity: .item,
+      httpStatus: httpStatus, requestID: requestID)
+  }
 }
 
 /// S3's error document (AWS, "REST Error Responses"), as far as this program acts on it.
@@ -77,6 +87,14 @@ struct FailedAttempt {
   var retryAfterSeconds: Double?
   /// The server's clock, milliseconds since 1970, when it matters.
   var serverMilliseconds: Int64?
+
+  /// The same, concerning one key.
+  var ofOneKey: FailedAttempt {
+    var changed = self
+    changed.error = error.ofOneKey
+    changed.verdict = .final(.item)
+    return changed
+  }
 }
 
 /// What is being asked of whom: the words of an error.
@@ -110,12 +128,22 @@ struct Attempt {
       verdict: verdict)
   }
 
-  /// The failure an answer tells of; nil when it is a success. A `200` whose body is an error document is a failure.
+  /// The failure an answer tells of; nil when it is a success.
+  ///
+  /// A `200` whose body is an error document is a failure. Nothing less than S3's own answer says that an object is
+  /// stored, for a gateway's login page is a `200` too:
+  ///
+  /// | answer to a PUT | is |
+  /// |---|---|
+  /// | 200, ETag, no body or a PutObject… document | a success |
+  /// | any 2xx with an error document | the failure it names |
+  /// | any other 2xx | bad-answer: try again |
   func failure(_ response: HTTPResponse) -> FailedAttempt? {
     let isSuccess = (200..<300).contains(response.status)
-    if isSuccess && response.body.isEmpty { return nil }
+    let isPut = operation == HTTPRequest.Method.put.rawValue
+    if isSuccess, response.body.isEmpty { return isPut ? fault(ofPut: response) : nil }
     let document = ErrorDocument(response.body)
-    if isSuccess && document == nil { return nil }
+    if isSuccess, document == nil { return isPut ? fault(ofPut: response) : nil }
     let code = document?.code ?? Verdict.code(ofStatus: response.status, isHead: operation == "HEAD")
     var verdict = Verdict(status: response.status, code: code)
     var reason = reason(document, response)
@@ -137,6 +165,27 @@ struct Attempt {
     failed.retryAfterSeconds = retryAfterSeconds(response)
     if case .skewed = verdict { failed.serverMilliseconds = response.header("date").flatMap(milliseconds(ofHTTPDate:)) }
     return failed
+  }
+
+  /// What keeps an answer to a PUT from being S3's word that the object is stored.
+  private func fault(ofPut response: HTTPResponse) -> FailedAttempt? {
+    let fault: String
+    if response.status != 200 {
+      fault = "not the 200 of S3"
+    } else if unquoted(response.header("etag"))?.isEmpty ?? true {
+      fault = "without an ETag"
+    } else if !response.body.isEmpty, rootName(response.body)?.hasPrefix("PutObject") != true {
+      fault = "with a body that is not S3's"
+    } else {
+      return nil
+    }
+    let begin = response.body.prefix(120).filter { $0 != 0x0a && $0 != 0x0d }
+    let verdict = Verdict.retry(throttled: false)
+    return FailedAttempt(
+      error: make(
+        code: "bad-answer", reason: "HTTP \(response.status) \(fault)" + (begin.isEmpty ? "" : ": \(escaped(begin))"),
+        advice: "is S3_ENDPOINT an S3 service, and does nothing in between answer in its place?",
+        severity: verdict.severity, status: response.status), verdict: verdict)
   }
 
   func make(
@@ -183,6 +232,17 @@ struct Attempt {
     if Verdict.isMisdirected(code) { return "are S3_ENDPOINT and S3_REGION right?" }
     return code == "http-404" || code == "http-405" ? "is S3_ENDPOINT an S3 service?" : nil
   }
+}
+
+/// The name of a document's outermost element; nil when it is not XML.
+private func rootName(_ body: [UInt8]) -> String? {
+  var name: String?
+  do {
+    try XMLReader.read(body) { path, _ in name = path.first }
+  } catch {
+    return nil
+  }
+  return name
 }
 
 /// A server's words, escaped and cut.

@@ -6,10 +6,12 @@ internal import Glibc
 /// | answer | verdict |
 /// |---|---|
 /// | no answer (transport), 408, 5xx but 501; InternalError, RequestTimeout, OperationAborted, … | try again |
+/// | to a PUT: a success that is not one of S3's (see ``Attempt/failure(_:)``) | try again |
 /// | 429, 503; SlowDown, Throttling… | try again, slower |
 /// | BadDigest, XAmzContentSHA256Mismatch, IncompleteBody | the body was altered on the way: send it again a few times |
 /// | RequestTimeTooSkewed | take the server's clock, sign again |
 /// | 401, 403, and the codes of AWS about keys, tokens and accounts | ends the phase: fatal |
+/// | AccessDenied to a PUT when another of the same run was stored | this key failed |
 /// | 3xx, 405, NoSuchBucket, InvalidBucketName, wrong region; 404 without an S3 document | ends the phase: configuration |
 /// | anything else | this key failed |
 enum Verdict: Equatable {
@@ -91,7 +93,8 @@ enum Verdict: Equatable {
   }
 }
 
-/// Milliseconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7, IMF-fixdate); nil for another form.
+/// Milliseconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7, IMF-fixdate); nil for another form, and
+/// for a year before 1970 or after 9999.
 func milliseconds(ofHTTPDate text: String) -> Int64? {
   let parts = text.split(separator: " ")
   guard parts.count == 6, parts[5] == "GMT", let day = Int32(parts[1]), let year = Int32(parts[3]),
@@ -99,7 +102,10 @@ func milliseconds(ofHTTPDate text: String) -> Int64? {
       .firstIndex(of: String(parts[2]))
   else { return nil }
   let clock = parts[4].split(separator: ":").compactMap { Int32($0) }
-  guard clock.count == 3 else { return nil }
+  // Also what keeps the arithmetic below from overflowing; 60 is a leap second.
+  guard clock.count == 3, (1970...9999).contains(year), (1...31).contains(day), (0...23).contains(clock[0]),
+    (0...59).contains(clock[1]), (0...60).contains(clock[2])
+  else { return nil }
   var time = tm()
   time.tm_year = year - 1900
   time.tm_mon = Int32(month)

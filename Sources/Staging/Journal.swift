@@ -7,6 +7,8 @@ internal import Synchronization
 package final class Journal: Sendable {
   /// The segment in use is sealed when it has grown to this many bytes.
   package static let segmentLimit: UInt64 = 64 << 20
+  /// Records of a batch, at most, where there may be any number.
+  private static let batchLimit = 10_000
 
   private struct Inner {
     var position: JournalPosition
@@ -87,6 +89,15 @@ package final class Journal: Sendable {
       }
     }
     return try result.get()
+  }
+
+  /// Appends any number of entries in batches of bounded size, so that neither memory nor a segment outgrows its limit.
+  package func appendInBatches(_ entries: [JournalEntry]) throws(StagingError) {
+    var rest = entries[...]
+    while !rest.isEmpty {
+      try append(Array(rest.prefix(Self.batchLimit)))
+      rest = rest.dropFirst(Self.batchLimit)
+    }
   }
 
   private func append(_ entries: [JournalEntry], to inner: inout Inner) throws(StagingError) -> UInt64 {

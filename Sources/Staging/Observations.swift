@@ -54,9 +54,9 @@ package struct Observations: Sendable, Equatable {
     return out
   }
 
-  /// Empty for anything that is not whole and of this format. Sightings of another boot are dropped, since their
-  /// times mean nothing now; absences are kept.
-  init(_ encoded: [UInt8], bootID: String) {
+  /// Empty for anything that is not whole and of this format. Sightings of another boot, or from the future, are
+  /// dropped, since their times mean nothing now; absences are kept.
+  init(_ encoded: [UInt8], bootID: String, nowMilliseconds: Int64) {
     self.init()
     guard encoded.last == 0x0a else { return }
     var lines = encoded.split(separator: 0x0a).makeIterator()
@@ -72,7 +72,7 @@ package struct Observations: Sendable, Equatable {
       } else if sameBoot, let size = json.number("size"),
         let mtime = json.number("mtime").flatMap(UInt32.init(exactly:)),
         let since = json.number("since").flatMap(Int64.init(exactly:)),
-        let first = json.number("first").flatMap(Int64.init(exactly:))
+        let first = json.number("first").flatMap(Int64.init(exactly:)), since <= nowMilliseconds, first <= since
       {
         unsettled[path] = Sighting(
           fingerprint: Fingerprint(size: size, mtime: mtime), sinceBootMilliseconds: since,

@@ -10,8 +10,11 @@ struct Recovery {
 
   let fileSystem: any FileSystem
   let directories: StagingVolume.Directories
-  private var temporaries: Set<String> = []
+  /// Names in tmp/, as bytes: a probe leaves one that is no text when it is killed.
+  private var temporaries: Set<[UInt8]> = []
   private var steps: [Step] = []
+  /// A commit was under way when the last run ended: its renames may be done, and not durable.
+  private var wasCutOff = false
   /// The record of a tail that was set aside.
   private(set) var tailEntry: JournalEntry?
 
@@ -25,7 +28,7 @@ struct Recovery {
   mutating func load() throws(StagingError) -> LoadedJournal {
     let (fileSystem, directories) = (fileSystem, directories)
     temporaries = try onVolume("list tmp/") { () throws(SystemFailure) in
-      Set(try fileSystem.names(in: directories.temporaries).map { String(decoding: $0, as: UTF8.self) })
+      Set(try fileSystem.names(in: directories.temporaries))
     }
     let checkpoint = try onVolume("read the checkpoint") { () throws(SystemFailure) in
       let segments = try fileSystem.names(in: directories.journal).filter { segmentNumber($0) != nil }
@@ -39,27 +42,35 @@ struct Recovery {
       return try fileSystem.content(at: directories.state, "checkpoint").flatMap { Checkpoint($0) }
     }
     var steps: [Step] = []
+    var changesSinceEnd = 0
     let temporaries = temporaries
     let loader = JournalLoader(fileSystem: fileSystem, directory: directories.journal)
     let loaded = try loader.load(checkpoint: checkpoint) { record in
       switch record.entry {
-      case .fetched(let file) where temporaries.contains(file.temporary):
-        steps.append(.install(temporary: file.temporary, path: file.path, generation: record.seq))
-      case .dropped(let path, let generation): steps.append(.remove(path: path, generation: generation))
+      case .fetched(let file):
+        changesSinceEnd += 1
+        if temporaries.contains(Array(file.temporary.utf8)) {
+          steps.append(.install(temporary: file.temporary, path: file.path, generation: record.seq))
+        }
+      case .dropped(let path, let generation):
+        changesSinceEnd += 1
+        steps.append(.remove(path: path, generation: generation))
+      case .end: changesSinceEnd = 0
       default: break
       }
     }
     self.steps = steps
+    wasCutOff = changesSinceEnd > 0
     return loaded
   }
 
   /// Copies a torn tail to a file of its own, durably, and only then cuts it off.
   /// - Returns: a line for the person who runs this, when there was one.
-  mutating func repairTail(_ loaded: LoadedJournal) throws(StagingError) -> [String] {
+  mutating func repairTail(_ loaded: LoadedJournal, runID: String) throws(StagingError) -> [String] {
     guard let torn = loaded.torn else { return [] }
     let (fileSystem, directories) = (fileSystem, directories)
     let segment = loaded.position.segment
-    let saved = segmentName(segment).dropLast(6) + "-\(torn.offset).torn"
+    let saved = segmentName(segment).dropLast(6) + "-\(torn.offset)-\(runID).torn"
     try onVolume("set a torn tail aside") { () throws(SystemFailure) in
       let name = Array(segmentName(segment).utf8)
       let file = Descriptor(try fileSystem.openFile(at: directories.journal, name, .readWrite), fileSystem)
@@ -74,16 +85,26 @@ struct Recovery {
   }
 
   /// Does again, in the journal's order, what was recorded and may not have been done; then empties tmp/.
-  mutating func redo(_ state: MirrorState) throws(StagingError) {
+  /// - Returns: a line for each file that something foreign keeps from its place; its bytes stay in tmp/.
+  mutating func redo(_ state: MirrorState) throws(StagingError) -> [String] {
     let (fileSystem, directories, steps) = (fileSystem, directories, steps)
     let staged = StagedFiles(fileSystem: fileSystem, root: directories.files, temporaries: directories.temporaries)
     var left = temporaries
+    var stuck: [String] = []
     do throws(SystemFailure) {
       for step in steps {
         switch step {
         case .install(let temporary, let path, let generation) where state.paths[path]?.generation == generation:
-          try staged.install(temporary: temporary, as: path)
-          left.remove(temporary)
+          left.remove(Array(temporary.utf8))
+          do throws(SystemFailure) {
+            try staged.prepare(path)
+            try staged.install(temporary: temporary, as: path)
+          } catch {
+            guard error.isAboutThePlace else { throw error }
+            stuck.append(
+              "files/\(path) cannot be put in place (\(error.reason)); move away what stands there: its bytes wait in tmp/\(temporary)"
+            )
+          }
         case .remove(let path, let generation)
         where state.paths[path]?.generation == generation && state.paths[path]?.isDropped == true:
           try staged.remove(path)
@@ -91,11 +112,20 @@ struct Recovery {
         }
       }
       try staged.synchronizeChanges()
-      for name in left where try fileSystem.status(at: directories.temporaries, Array(name.utf8))?.kind == .file {
-        try fileSystem.remove(at: directories.temporaries, Array(name.utf8), isDirectory: false)
+      if wasCutOff { try fileSystem.synchronize(directories.root, .wholeFileSystem) }
+      for name in left where try fileSystem.status(at: directories.temporaries, name)?.kind == .file {
+        try fileSystem.remove(at: directories.temporaries, name, isDirectory: false)
       }
     } catch {
       throw .broken(error, doing: "finish what the last run had recorded")
     }
+    return stuck
+  }
+}
+
+extension SystemFailure {
+  /// True when something else stands where a file should go: one path's trouble, not the volume's.
+  package var isAboutThePlace: Bool {
+    ["eisdir", "eexist", "enotdir", "eloop", "enametoolong", "enotempty"].contains(code)
   }
 }

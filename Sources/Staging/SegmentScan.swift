@@ -92,6 +92,8 @@ struct SegmentScan {
         UnsafeRawBufferPointer(rebasing: segment[next.offset...]), batch: batch.first?.batch, next.seq + 1)
       guard isLast, verdict != .damaged else { return .damaged(line: line, reason: fault) }
       if verdict == .tornFromLine { commit(&self) }
+      // What is appended after a seal goes into the next segment: such bytes are no torn append.
+      if isSealed { return .damaged(line: line, reason: fault) }
       return .torn(at: mark.offset)
     }
     commit(&self)

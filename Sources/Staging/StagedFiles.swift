@@ -26,12 +26,29 @@ package final class StagedFiles {
   /// later ``install(temporary:as:)`` can only fail with the disk.
   package func prepare(_ path: RemotePath) throws(SystemFailure) {
     let parent = try directory(path.parent, creating: true)
-    if let there = try fileSystem.status(at: parent, Array(path.name)), there.kind != .file {
+    let name = Array(path.name)
+    if try fileSystem.status(at: parent, name)?.kind == .directory {
+      // Directories that an interrupted run made for files that never came.
+      try removeEmptyTree(at: parent, name)
+      closeDirectories()
+    }
+    if let there = try fileSystem.status(at: try directory(path.parent, creating: true), name), there.kind != .file {
       throw SystemFailure(
         errno: there.kind == .directory ? 21 /* EISDIR */ : 17 /* EEXIST */, operation: "stage",
         subject: path.description,
         severity: .item)
     }
+  }
+
+  /// Removes a directory that holds nothing but empty directories; leaves any other as it is.
+  private func removeEmptyTree(at parent: Int32, _ name: [UInt8]) throws(SystemFailure) {
+    let directory = Descriptor(try fileSystem.openDirectory(at: parent, name), fileSystem)
+    for child in try fileSystem.names(in: directory.number) {
+      guard try fileSystem.status(at: directory.number, child)?.kind == .directory else { return }
+      try removeEmptyTree(at: directory.number, child)
+    }
+    guard try fileSystem.names(in: directory.number).isEmpty else { return }
+    try fileSystem.remove(at: parent, name, isDirectory: true)
   }
 
   /// Renames a temporary file to its place; durable after ``synchronizeChanges()``.
@@ -69,7 +86,10 @@ package final class StagedFiles {
     if changed.count > 4 {
       try fileSystem.synchronize(root, .wholeFileSystem)
     } else {
-      for path in changed { try fileSystem.synchronize(try directory(path, creating: false), .full) }
+      for path in changed {
+        // One that is gone by now was removed through its parent, which is in the set too.
+        if let descriptor = try existingDirectory(path) { try fileSystem.synchronize(descriptor, .full) }
+      }
       try fileSystem.synchronize(temporaries, .full)
     }
     changed.removeAll(keepingCapacity: true)

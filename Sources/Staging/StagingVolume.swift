@@ -16,6 +16,8 @@ package final class StagingVolume: Sendable {
   private let nextTemporary = Atomic<UInt64>(0)
   /// The modification time of state/progress tells when a run last got anywhere: `health` reads it.
   package let heartbeat: Heartbeat
+  /// Commits that were recorded and not finished: an error came between the record and the synchronised rename.
+  private let unfinishedCommits = Atomic<Int>(0)
   package let runID: String
 
   /// Descriptors of the volume's directories, open as long as the volume.
@@ -32,7 +34,7 @@ package final class StagingVolume: Sendable {
 
   init(
     path: String, source: VolumeSource?, fileSystem: any FileSystem, directories: Directories, journal: Journal,
-    clock: Clock, runID: String, warnings: [String]
+    clock: Clock, runID: String, warnings: [String], hasStuckFiles: Bool
   ) {
     self.path = path
     self.source = source
@@ -43,6 +45,7 @@ package final class StagingVolume: Sendable {
     self.clock = clock
     self.runID = runID
     self.warnings = warnings
+    if hasStuckFiles { unfinishedCommits.add(1, ordering: .relaxed) }
   }
 
   deinit {
@@ -81,6 +84,18 @@ package final class StagingVolume: Sendable {
     if !names.isEmpty { try fileSystem.synchronize(directories.temporaries, .full) }
   }
 
+  /// Runs what records a change and then makes it: append, rename or remove, synchronise. When it fails in between, the
+  /// next start must find its records: so this run writes no checkpoint, and calls nothing drift.
+  package func commit<Result>(_ body: () throws(StagingError) -> Result) throws(StagingError) -> Result {
+    unfinishedCommits.add(1, ordering: .acquiringAndReleasing)
+    let result = try body()
+    unfinishedCommits.subtract(1, ordering: .acquiringAndReleasing)
+    return result
+  }
+
+  /// True when files/ may lack what the journal says it holds, until the next start has mended it.
+  package var hasUnfinishedCommits: Bool { unfinishedCommits.load(ordering: .acquiring) > 0 }
+
   package func freeBytes() throws(SystemFailure) -> UInt64 { try fileSystem.freeBytes(directories.root) }
 
   /// The file that keys trusted on first use are kept in.
@@ -88,7 +103,7 @@ package final class StagingVolume: Sendable {
 
   package func loadObservations() throws(SystemFailure) -> Observations {
     guard let content = try fileSystem.content(at: directories.state, "observations") else { return Observations() }
-    return Observations(content, bootID: clock.bootID)
+    return Observations(content, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds())
   }
 
   /// Keeps the observations for the next run. Not synchronised: losing them costs time, never truth.
@@ -104,15 +119,17 @@ package final class StagingVolume: Sendable {
       at: directories.state, "observations", with: observations.encoded(bootID: clock.bootID), durable: false)
   }
 
-  /// Writes a checkpoint when reading the records since the last one would take longer than it is worth. Call it only
-  /// between commits: a start looks for interrupted renames only after the checkpoint.
+  /// Writes a checkpoint when reading the records since the last one would take longer than it is worth.
   package func checkpointIfWorthwhile() throws(SystemFailure) {
     let (records, known) = (journal.recordsSinceCheckpoint, journal.withState { $0.paths.count })
-    guard records > 1_000, records > UInt64(known / 10) else { return }
-    try writeCheckpoint()
+    if records > 1_000, records > UInt64(known / 10) { try writeCheckpoint() }
   }
 
+  /// Writes a checkpoint, unless a commit is unfinished: a start looks for interrupted renames only after the
+  /// checkpoint, so every rename before it must be durable.
   package func writeCheckpoint() throws(SystemFailure) {
+    if hasUnfinishedCommits { return }
+    try fileSystem.synchronize(directories.root, .wholeFileSystem)
     try fileSystem.replaceFile(
       at: directories.state, "checkpoint", with: journal.checkpoint().encoded(), durable: true)
   }

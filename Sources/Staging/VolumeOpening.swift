@@ -11,7 +11,9 @@ package struct VolumeSource: Sendable, Equatable {
     self.host = host
     self.port = port
     self.user = user
-    self.folder = folder
+    // `in` and `in/` are one folder.
+    let end = folder.utf8.lastIndex { $0 != slash }
+    self.folder = end.map { String(folder[...$0]) } ?? folder
   }
 
   func binding(volumeID: String) -> VolumeBinding {
@@ -52,13 +54,14 @@ extension StagingVolume {
     var recovery = Recovery(fileSystem: fileSystem, directories: directories)
     let loaded = try recovery.load()
     if let binding = loaded.state.binding { try check(binding, against: source, rebind: rebind, path: path) }
-    var warnings = try recovery.repairTail(loaded)
     let runID = makeRunID()
+    var warnings = try recovery.repairTail(loaded, runID: runID)
     let journal = Journal(
       loaded, fileSystem: fileSystem, directory: directories.journal, runID: runID, runStart: runStart, clock: clock,
       segmentLimit: segmentLimit, releaseReserve: { Reserve.release(fileSystem, directories.state) })
     if let entry = recovery.tailEntry { try journal.append([entry]) }
-    try recovery.redo(loaded.state)
+    let stuck = try recovery.redo(loaded.state)
+    warnings += stuck
     if source != nil, loaded.state.binding == nil {
       try VolumeProbe(fileSystem: fileSystem, directory: directories.temporaries).run(path)
     }
@@ -72,7 +75,7 @@ extension StagingVolume {
     }
     return StagingVolume(
       path: path, source: source, fileSystem: fileSystem, directories: directories, journal: journal, clock: clock,
-      runID: runID, warnings: warnings)
+      runID: runID, warnings: warnings, hasStuckFiles: !stuck.isEmpty)
   }
 
   private static func openDirectories(
@@ -98,8 +101,9 @@ extension StagingVolume {
         opened.append(try fileSystem.openDirectory(at: root, bytes))
       }
       let note = "\(runStart.command) since \(timestamp(wallMilliseconds: clock.wallMilliseconds()))"
-      try fileSystem.truncate(lock, to: 0)
-      try fileSystem.writeAll(lock, Array(note.utf8), at: 0)
+      // For people only: on a full disk there is none.
+      try? fileSystem.truncate(lock, to: 0)
+      try? fileSystem.writeAll(lock, Array(note.utf8), at: 0)
       return Directories(
         root: root, files: opened[2], journal: opened[3], state: opened[4], temporaries: opened[5], lock: lock)
     } catch {

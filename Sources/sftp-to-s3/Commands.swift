@@ -167,7 +167,7 @@ private func read(
 ) -> Common.ExitCode {
   configured(flags, needs: []) { configuration, logger in
     do {
-      let snapshot = try StagingSnapshot(path: configuration.staging.directory)
+      let snapshot = try StagingSnapshot.take(path: configuration.staging.directory)
       return try show(snapshot, configuration.destination) ? .done : .other
     } catch let failure as any Failure {
       logger.error("\(failure)")

@@ -18,4 +18,13 @@ enum Signals {
     sigaction(SIGINT, &action, nil)
     signal(SIGPIPE, SIG_IGN)
   }
+
+  /// Connections, staged files and the journal share the limit of open files; the usual soft one is small.
+  static func raiseFileLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = min(limit.rlim_max, 65_536)
+    // Where it cannot be raised, the limit that is there must do.
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
 }

@@ -41,10 +41,11 @@ struct TextLog: LogHandler {
 
   /// Whatever a library put into a message, it stays one line.
   private static func oneLine(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f || $0.value == 0x2028 }) else {
-      return text
+    func breaks(_ scalar: Unicode.Scalar) -> Bool {
+      scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || (0x2028...0x2029).contains(scalar.value)
     }
-    return String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
+    guard text.unicodeScalars.contains(where: breaks) else { return text }
+    return String(String.UnicodeScalarView(text.unicodeScalars.map { breaks($0) ? " " : $0 }))
   }
 }
 

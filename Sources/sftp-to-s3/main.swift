@@ -4,6 +4,7 @@ internal import Glibc
 
 // Parse → configuration → run → exit code. The only place that ends the process.
 Signals.install()
+Signals.raiseFileLimit()
 Glibc.exit(Program.main(Array(CommandLine.arguments.dropFirst())).rawValue)
 
 enum Program {

@@ -117,6 +117,13 @@ internal import Testing
     var text = ""
     dump(read, to: &text)
     #expect(!text.contains("s3cret"))
+    for (name, value) in [
+      ("S3_ENDPOINT", "https://AKIA:s3cret@host"), ("SFTP_HOST", "sftp://u:s3cret@host"),
+      ("S3_ACCESS_KEY_ID", "s3cret/swapped"),
+    ] {
+      let found = problems([name: value])
+      #expect(found.count == 1 && !found[0].contains("s3cret"), "\(found)")
+    }
     for name in ["SFTP_PASS", "S3_SECRET_ACCESS_KEY"] {
       let found = problems([name: "s3cret \u{1}", "SFTP_PORT": "x"])
       #expect(!found.joined().contains("s3cret"))
@@ -145,8 +152,13 @@ internal import Testing
   func wrongEndpoint(text: String) { #expect(throws: Endpoint.Fault.self) { try Endpoint(parsing: text) } }
 
   @Test func amazonWantsTheBucketInTheHost() throws {
-    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.eu-west-1.amazonaws.com")) == .virtualHost)
-    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.amazonaws.com.evil.example")) == .path)
+    let amazon = try Endpoint(parsing: "s3.eu-west-1.amazonaws.com")
+    #expect(Addressing.preferred(for: amazon, bucket: "bucket") == .virtualHost)
+    #expect(try Addressing.preferred(for: Endpoint(parsing: "s3.amazonaws.com.evil.example"), bucket: "b") == .path)
+    // No certificate of Amazon's holds for a name with another dot.
+    #expect(Addressing.preferred(for: amazon, bucket: "my.bucket") == .path)
+    let plain = try Endpoint(parsing: "http://s3.amazonaws.com")
+    #expect(Addressing.preferred(for: plain, bucket: "my.bucket") == .virtualHost)
   }
 
   @Test func keys() throws {

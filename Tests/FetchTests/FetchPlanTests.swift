@@ -153,7 +153,23 @@ internal import Testing
     }
     let plan = plan(listing, try state(["a/x"], published: ["a/x"]))
     #expect(plan.drop.isEmpty)
-    #expect(plan.blocked == [try RemotePath("a")])
+    #expect(plan.contradictory == [try RemotePath("a")])
+  }
+
+  @Test func whatIsFileAndDirectoryAtOnceIsNotBelieved() throws {
+    let listing = try listing {
+      $0.listedDirectory(nil)
+      $0.file(try RemotePath("a"), Self.other)
+      $0.file(try RemotePath("c"), Self.print)
+      $0.listedDirectory(try RemotePath("a"))
+      $0.file(try RemotePath("a/b"), Self.print)
+    }
+    for state in [MirrorState(), try state(["a"], published: ["a"]), try state(["a/b"], published: ["a/b"])] {
+      let plan = plan(listing, state)
+      #expect(plan.fetch.map(\.path.description) == ["c"])
+      #expect(plan.drop.isEmpty)
+      #expect(plan.contradictory.contains(try RemotePath("a")))
+    }
   }
 
   @Test func whatFailedBeforeComesLast() throws {

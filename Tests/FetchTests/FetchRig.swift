@@ -16,9 +16,19 @@ final class FetchRig {
   let stop = StopSignal()
   /// Milliseconds that every look at the boot clock adds, so that waiting takes no time.
   private let tick: Int64
-  private let now = TestClock()
+  private let now: TestClock
+
+  private init(server: ScriptedSFTPServer, directory: TemporaryDirectory, now: TestClock) {
+    (self.server, self.directory, self.now, tick) = (server, directory, now, 0)
+  }
+
+  /// The same server, volume and clock for a process that nobody has asked to stop.
+  static func again(_ rig: FetchRig) -> FetchRig {
+    FetchRig(server: rig.server, directory: rig.directory, now: rig.now)
+  }
 
   init(_ files: [String: String], tick: Int64 = 0) throws {
+    now = TestClock()
     server = ScriptedSFTPServer(files: Dictionary(uniqueKeysWithValues: files.map { ("/in/" + $0, Array($1.utf8)) }))
     directory = try TemporaryDirectory()
     self.tick = tick
@@ -100,7 +110,7 @@ final class FetchRig {
 
   func leftovers() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: directory.path + "/tmp") }
 
-  var state: MirrorState { get throws { try StagingSnapshot(path: directory.path).state } }
+  var state: MirrorState { get throws { try StagingSnapshot.take(path: directory.path).state } }
 
   /// The `op` of every record, in order.
   func operations() throws -> [String] {

@@ -235,6 +235,7 @@ internal import Testing
     let rig = try FetchRig(["a": "1", "b": "2"])
     let foreign = rig.directory.path + "/files/a"
     try FileManager.default.createDirectory(atPath: foreign, withIntermediateDirectories: true)
+    try Data("mine".utf8).write(to: URL(filePath: foreign + "/note"))
     let report = try rig.fetch()
     #expect(report.exitCode == .partial && report.counts.failed == 1)
     #expect(rig.staged("b") == "2")
@@ -242,6 +243,19 @@ internal import Testing
     try FileManager.default.removeItem(atPath: foreign)
     #expect(try rig.fetch().exitCode == .done)
     #expect(rig.staged("a") == "1")
+  }
+
+  @Test func aRunThatIsStoppedWhileItWaitsHasNotWaitedForNothing() throws {
+    let rig = try FetchRig(["a": "1"])
+    let stopper = Worker { [stop = rig.stop] in
+      pause(milliseconds: 500)
+      stop.request()
+    }
+    let report = try rig.fetch(settle: 45)
+    stopper.join()
+    #expect(report.failure?.code == "stopped")
+    rig.passTime(seconds: 60)
+    #expect(try FetchRig.again(rig).fetch(settle: 45).counts.fetched == 1)
   }
 
   @Test func aStopLeavesWhatIsDurable() throws {

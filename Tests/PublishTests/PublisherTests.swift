@@ -81,6 +81,16 @@ final class PublishRig {
 }
 
 @Suite struct PublisherTests {
+  @Test func filesThatAreReadTwiceArriveWhole() throws {
+    let rig = try PublishRig()
+    for number in 0..<80 { try rig.stage(Array("f\(number)".utf8), [UInt8](repeating: UInt8(number), count: 600_000)) }
+    #expect(try rig.publish().published == 80)
+    for (key, object) in try rig.objects() {
+      let number = try #require(UInt8(String(decoding: key.dropFirst(4), as: UTF8.self)))
+      #expect(object.sha256 == .of([UInt8](repeating: number, count: 600_000)))
+    }
+  }
+
   @Test func sendsWhatIsPendingOnceWithItsMetadata() throws {
     let rig = try PublishRig()
     try rig.stage("a b/+%&é.csv", "x,y\n")
@@ -127,7 +137,7 @@ final class PublishRig {
     }
     #expect(try rig.operations().filter { $0 == "drift" }.count == 1)
     #expect(Set(try rig.objects().keys) == [Array("in/b".utf8)])
-    let state = try StagingSnapshot(path: rig.directory.path).state
+    let state = try StagingSnapshot.take(path: rig.directory.path).state
     #expect(try #require(state.paths[RemotePath("a")]).hasDrifted)
   }
 
@@ -173,7 +183,7 @@ final class PublishRig {
       let report = try rig.publish()
       #expect(report.failed == 1 && report.exitCode == .partial)
     }
-    let state = try StagingSnapshot(path: rig.directory.path).state
+    let state = try StagingSnapshot.take(path: rig.directory.path).state
     #expect(state.failures.values.map(\.code) == ["InvalidArgument"])
     #expect(try rig.operations().filter { $0 == "failed" }.count == 1)
     #expect(try rig.operations().filter { $0 == "published" }.count == 2)

@@ -15,14 +15,14 @@ import Testing
 
   @Test func failuresOfSeveralFilesForLongAreAnOutage() {
     var breaker = Breaker()
-    breaker.answered()
+    breaker.answered(at: 0)
     #expect(!opens(&breaker, [(1, 0, 1), (2, 5, 6)]))
     #expect(opens(&breaker, [(1, 15, 15)]))
   }
 
   @Test func oneFileThatNeverGoesIsNotAnOutageOnceAnythingWasAnswered() {
     var breaker = Breaker()
-    breaker.answered()
+    breaker.answered(at: 0)
     #expect(!opens(&breaker, (0..<50).map { (7, Double($0), Double($0) + 1) }))
   }
 
@@ -35,7 +35,7 @@ import Testing
   @Test func anAnswerEndsTheStreak() {
     var breaker = Breaker()
     #expect(!opens(&breaker, [(1, 0, 10), (2, 0, 10)]))
-    breaker.answered()
+    breaker.answered(at: 12)
     #expect(breaker.streak == 0)
     #expect(!opens(&breaker, [(1, 20, 30), (2, 20, 30), (3, 20, 30)]))
     #expect(opens(&breaker, [(1, 34, 35)]))
@@ -44,5 +44,14 @@ import Testing
   @Test func attemptsThatTimeOutTogetherCountFromWhenTheyBegan() {
     var breaker = Breaker()
     #expect(opens(&breaker, [(1, 0, 30), (2, 0, 30), (3, 0, 30)]))
+  }
+
+  @Test func anAttemptThatBeganBeforeTheLastAnswerIsNoLongOutage() {
+    var breaker = Breaker()
+    breaker.answered(at: 29)
+    // Three that hung for half a minute while others were answered.
+    #expect(!opens(&breaker, [(1, 0, 30), (2, 0, 30), (3, 0, 31)]))
+    #expect(!opens(&breaker, [(1, 31, 43.9)]))
+    #expect(opens(&breaker, [(1, 31, 44)]))
   }
 }

@@ -109,22 +109,22 @@ import Testing
     defer { server.stop() }
     let client = try client(FaultTests.settings(server.endpoint))
     let queue = SlowQueue()
-    let waker = client.waker
+    let wake = client.wake
     let begin = monotonicSeconds()
     Thread {
       for token in 0..<100 {
         queue.waiting.withLock { $0.requests.append(putRequest(token, Array("\(token)".utf8), [1])) }
-        waker.wake()
+        wake()
         usleep(2000)
       }
       queue.waiting.withLock { $0.closed = true }
-      waker.wake()
+      wake()
     }.start()
     try client.put(queue)
     #expect(queue.waiting.withLock { $0.finished } == 100)
     // Not one poll interval a request.
     #expect(monotonicSeconds() - begin < 10)
-    waker.wake()
+    wake()
   }
 
   @Test func aListThatDoesNotAdvanceIsAnError() throws {

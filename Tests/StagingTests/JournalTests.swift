@@ -152,6 +152,32 @@ internal import Testing
     }
   }
 
+  @Test func bytesBehindASealAreDamage() throws {
+    let rig = try VolumeRig()
+    do { _ = try rig.open(segmentLimit: 1) }
+    #expect(try rig.names("journal") == ["00000001.jsonl"])
+    let sealed = try rig.read(VolumeRig.segment)
+    for tail in ["garbage", "garbage\n"] {
+      try rig.write(VolumeRig.segment, sealed + Array(tail.utf8))
+      let error = #expect(throws: StagingError.self) { try rig.open(segmentLimit: 1) }
+      #expect(error?.code == "journal-damaged")
+    }
+    try rig.write(VolumeRig.segment, sealed)
+    try rig.stage(try rig.open(segmentLimit: 1), "a", "1")
+    #expect(try rig.snapshot().state.paths.count == 1)
+  }
+
+  @Test func aSecondTornTailIsKeptBesideTheFirst() throws {
+    let rig = try VolumeRig()
+    do { _ = try rig.open() }
+    let whole = try rig.read(VolumeRig.segment)
+    for tail in ["first", "second"] {
+      try rig.write(VolumeRig.segment, whole + Array(tail.utf8))
+      _ = try rig.open()
+    }
+    #expect(try rig.names("journal").filter { $0.hasSuffix(".torn") }.count == 2)
+  }
+
   @Test func aMissingSegmentIsDamage() throws {
     let rig = try VolumeRig()
     do {

@@ -65,7 +65,7 @@ final class VolumeRig {
   static let segment = "journal/00000001.jsonl"
   func lines() throws -> [[UInt8]] { try read(Self.segment).split(separator: 0x0a).map { Array($0) } }
 
-  func snapshot() throws -> StagingSnapshot { try StagingSnapshot(path: path) }
+  func snapshot() throws -> StagingSnapshot { try StagingSnapshot.take(path: path) }
 }
 
 /// Something that threads of a test may change.

@@ -54,5 +54,5 @@ package enum Scale {
   /// Files of the tree of many small files.
   package static let smallFiles = of(10_000, long: 100_000)
   /// Random inputs to a decoder or encoder.
-  package static let codecInputs = of(20_000, long: 1_000_000)
+  package static let codecInputs = of(100_000, long: 10_000_000)
 }

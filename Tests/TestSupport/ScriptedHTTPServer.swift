@@ -18,9 +18,14 @@ package final class ScriptedHTTPServer: Sendable {
   }
 
   package enum Answer: Sendable {
+    /// Without `headers`, a 200 to a PUT has an ETag, as S3 has it.
     case response(status: Int, headers: [(String, String)] = [], body: String = "")
     /// These bytes once the request is read, then the end of the connection.
     case raw(String)
+    /// These bytes when the headers and half of the body are read; then the end of the connection.
+    case early(String)
+    /// These bytes once the request is read, and then one byte after another for ever.
+    case drip(String)
     /// The connection is reset: when the headers are read, when half of the body is, or when all of it is.
     case resetBeforeBody, resetMidBody, resetAfterBody
     /// Nothing ever comes back.
@@ -88,9 +93,20 @@ package final class ScriptedHTTPServer: Sendable {
       let answer = script(request)
       let length = request.headers["content-length"].flatMap(Int.init) ?? 0
       if case .resetBeforeBody = answer { return reset(descriptor) }
-      let wanted = if case .resetMidBody = answer { length / 2 } else { length }
+      var wanted = length
+      switch answer {
+      case .resetMidBody, .early: wanted /= 2
+      default: break
+      }
       while buffered.count < wanted, receive(descriptor, &buffered) {}
       if case .resetMidBody = answer { return reset(descriptor) }
+      if case .early(let bytes) = answer {
+        transmit(descriptor, bytes)
+        // What still comes is read by nobody; closing with it unread would reset the connection and eat the answer.
+        shutdown(descriptor, Int32(SHUT_WR))
+        usleep(500_000)
+        return
+      }
       guard buffered.count >= length else { return }
       request.body = Array(buffered[..<length])
       buffered.removeFirst(length)
@@ -98,13 +114,19 @@ package final class ScriptedHTTPServer: Sendable {
       switch answer {
       case .response(let status, let headers, let body):
         var text = "HTTP/1.1 \(status) Scripted\r\nContent-Length: \(body.utf8.count)\r\n"
-        for (name, value) in headers { text += "\(name): \(value)\r\n" }
+        let isStored = status == 200 && request.method == "PUT" && headers.isEmpty
+        for (name, value) in isStored ? [("ETag", "\"scripted\"")] : headers { text += "\(name): \(value)\r\n" }
         transmit(descriptor, text + "\r\n" + (request.method == "HEAD" ? "" : body))
       case .raw(let bytes):
         transmit(descriptor, bytes)
         shutdown(descriptor, Int32(SHUT_WR))
         while receive(descriptor, &buffered) {}
         return
+      case .drip(let bytes):
+        transmit(descriptor, bytes)
+        while transmit(descriptor, "a") { usleep(100_000) }
+        return
+      case .early: return
       case .hang:
         while receive(descriptor, &buffered) {}
         return
@@ -151,8 +173,9 @@ package final class ScriptedHTTPServer: Sendable {
     return true
   }
 
-  private func transmit(_ descriptor: Int32, _ text: String) {
-    _ = Array(text.utf8).withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+  @discardableResult
+  private func transmit(_ descriptor: Int32, _ text: String) -> Bool {
+    Array(text.utf8).withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) } > 0
   }
 
   /// Makes close(2) send RST instead of FIN.

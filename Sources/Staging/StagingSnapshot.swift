@@ -1,0 +1,64 @@
+package import Common
+
+/// A volume as a reader sees it: no lock is taken and nothing is changed.
+package struct StagingSnapshot {
+  package let state: MirrorState
+  /// Records in the journal.
+  package let seq: UInt64
+  /// `h` of the last one.
+  package let head: String
+  package let status: StatusReport?
+  package let observations: Observations
+
+  /// Looks at a volume. A run may be writing to it: damage is believed only when it is there at a third look.
+  /// - Throws: ``StagingError``: `staging-unusable`, `journal-damaged`.
+  package static func take(
+    path: String, clock: Clock = .system, fileSystem: any FileSystem = LinuxFileSystem()
+  ) throws(StagingError) -> StagingSnapshot {
+    for _ in 1...2 {
+      do throws(StagingError) {
+        return try StagingSnapshot(path: path, clock: clock, fileSystem: fileSystem)
+      } catch {
+        guard error.code == "journal-damaged" else { throw error }
+        pause(milliseconds: 100)
+      }
+    }
+    return try StagingSnapshot(path: path, clock: clock, fileSystem: fileSystem)
+  }
+
+  private init(path: String, clock: Clock, fileSystem: any FileSystem) throws(StagingError) {
+    let content: (LoadedJournal, [UInt8]?, [UInt8]?)
+    let root = try Self.open(path, at: LinuxFileSystem.workingDirectory, path, fileSystem)
+    let journal = try Self.open("journal", at: root.number, path, fileSystem)
+    let stateDirectory = try Self.open("state", at: root.number, path, fileSystem)
+    let (rootNumber, stateNumber) = (root.number, stateDirectory.number)
+    let checkpoint = try onVolume("read the checkpoint") { () throws(SystemFailure) in
+      try fileSystem.content(at: stateNumber, "checkpoint").flatMap { Checkpoint($0) }
+    }
+    let loaded = try JournalLoader(fileSystem: fileSystem, directory: journal.number)
+      .load(checkpoint: checkpoint) { _ in }
+    content = try onVolume("read the volume") { () throws(SystemFailure) in
+      (
+        loaded, try fileSystem.content(at: rootNumber, "status.json"),
+        try fileSystem.content(at: stateNumber, "observations")
+      )
+    }
+    state = content.0.state
+    seq = content.0.position.seq
+    head = String(decoding: content.0.position.head, as: UTF8.self)
+    status = content.1.flatMap { decodeJSON(StatusReport.self, $0) }
+    observations =
+      content.2.map { Observations($0, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds()) }
+      ?? Observations()
+  }
+
+  private static func open(
+    _ name: String, at directory: Int32, _ path: String, _ fileSystem: any FileSystem
+  ) throws(StagingError) -> Descriptor {
+    do throws(SystemFailure) {
+      return Descriptor(try fileSystem.openDirectory(at: directory, Array(name.utf8)), fileSystem)
+    } catch {
+      throw .unusable(path, error, doing: "read the staging volume")
+    }
+  }
+}
