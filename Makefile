@@ -16,7 +16,7 @@ RELEASE = $(SWIFT_BUILD) -c release --product sftp-to-s3 --explicit-target-depen
 BINARY = $(abspath $(SCRATCH_PATH))/release/sftp-to-s3
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing to build and test (apt packages, .venv)
 	@scripts/setup.sh
@@ -25,16 +25,20 @@ build: ## build the release binary
 	@scripts/setup.sh --build-only
 	$(RELEASE)
 
-check: build ## format, import law, repository hygiene, no warnings
+check: setup build ## format, import law, repository hygiene, deployment files, no warnings
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
 	scripts/check-imports.sh
 	scripts/check-repository.sh
+	scripts/check-deploy.sh
 
 test: setup build ## unit, contract and end-to-end tests
 	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
 test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
 	SFTP_TO_S3_LONG=1 SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
+
+image-test: setup ## build the container image and prove it in a Docker Engine
+	@scripts/image-test.sh
 
 demo: setup build ## mirror fixtures/ from a throw-away sshd to a throw-away SeaweedFS
 	@scripts/demo.sh
@@ -45,4 +49,4 @@ fmt: ## format the Swift sources
 clean: ## remove what was built; .venv stays
 	rm -rf $(SCRATCH_PATH)
 
-.PHONY: help setup build check test test-long demo fmt clean
+.PHONY: help setup build check test test-long image-test demo fmt clean

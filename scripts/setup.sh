@@ -41,6 +41,7 @@ find_missing() {
   missing openssh-server test -x /usr/sbin/sshd
   missing openssh-client has ssh-keygen
   missing util-linux has setpriv
+  missing systemd has systemd-analyze
   missing python3 has python3
   if [ ! -x .venv/bin/python ]; then
     missing python3-venv python3 -c 'import ensurepip, venv' 2>/dev/null
