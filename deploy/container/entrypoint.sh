@@ -63,6 +63,21 @@ commands: docker run --user $(id -u) … sftp_to_s3 sync"
 capabilities SETUID and SETGID"
 }
 
+# Where Docker starts a container again and again, what is wrong is told once and not every time.
+check_configuration() {
+  told=/tmp/sftp_to_s3.refused
+  if words=$(as_mirror sftp-to-s3 config 2>&1); then
+    rm -f "$told"
+    echo "$words" >&2
+    return
+  fi
+  untimed=$(echo "$words" | cut -d ' ' -f 2-)
+  [ "$untimed" != "$(cat "$told" 2>/dev/null)" ] || refuse "configuration: as wrong as at the last start"
+  echo "$words" >&2
+  echo "$untimed" 2>/dev/null >"$told" || true
+  exit 2
+}
+
 # crond reads only files that root owns, whoever owns the mounted one. The shell of every line is job.sh.
 install_crontab() {
   [ -r "$crontab" ] || refuse "$crontab cannot be read"
@@ -103,7 +118,7 @@ stop() {
 
 schedule() {
   check_user
-  as_mirror sftp-to-s3 config >&2 || exit
+  check_configuration
   check_volume
   install_crontab
   # In a session of its own, as crond's jobs are.

@@ -13,6 +13,11 @@ says "configuration: S3_SECRET_ACCESS_KEY is not set"
 expect 2 "the scheduler without configuration" docker run --rm "$image"
 says "configuration: SFTP_HOST is not set"
 
+docker run -d --name "$id-wrong" --label "$id" --restart on-failure:3 "$image" >/dev/null
+within 30 "which tells what is wrong once, however often Docker restarts it" wrong \
+  eval '[ "$(logs wrong | grep -c "as wrong as at the last start")" = 3 ]'
+check "and no more" test "$(logs wrong | grep -c 'SFTP_HOST is not set')" = 1
+
 expect 0 "sync as 10001, read-only, without capabilities, on a new named volume" \
   once "${hardened[@]}" --user 10001 -v "$id-single:/staging" -e SETTLE_SECONDS=0 -e S3_FOLDER_NAME=single -- sync
 says "publish: 1 published"
