@@ -3,8 +3,14 @@ internal import Common
 internal import Glibc
 internal import Logging
 
-/// Proves who we are (RFC 4252): asks the server what it accepts, gives each credential once, and asks again, because
-/// a server may want a key and then a password. A refused credential is never given twice: accounts get locked.
+/// Proves who we are (RFC 4252): asks the server what it accepts and gives each credential once, because accounts get
+/// locked. It asks again only when the first list has no use for what is left, since a server may want a key and then a
+/// password: OpenSSH counts the question as one more failure, and libssh2 keeps no list from an answer.
+///
+/// | the server hangs up | is |
+/// |---|---|
+/// | before any credential was given | the server's trouble: temporary |
+/// | instead of an answer to one, or after refusing one | a refusal: fatal, for trying again may lock the account |
 struct Authenticator {
   private enum Credential: String {
     case privateKey = "private key"
@@ -34,10 +40,18 @@ struct Authenticator {
 
   /// Returns the method or methods that let us in, joined with `+`.
   mutating func authenticate(_ session: borrowing SSHSession) throws(SFTPError) -> String {
+    guard let methods = try list(session) else { return "none" }
+    offered = methods
+    var isCurrent = true
     while true {
-      guard let methods = try list(session) else { return tried.isEmpty ? "none" : tried.joined(separator: "+") }
-      offered = methods
-      guard let (credential, method) = next() else { throw refusal(session) }
+      guard let (credential, method) = next() else {
+        if isCurrent || untried.isEmpty { throw refusal(session) }
+        guard let methods = try list(session) else { return tried.joined(separator: "+") }
+        offered = methods
+        isCurrent = true
+        continue
+      }
+      isCurrent = false
       untried.removeAll { $0 == credential }
       tried.append(method)
       logger.debug("authenticating", metadata: ["method": "\(method)"])
@@ -103,8 +117,11 @@ struct Authenticator {
   }
 
   private func outcome(_ code: Int32, _ method: String, _ session: borrowing SSHSession) throws(SFTPError) -> Outcome {
+    if code == 0 { return .accepted }
+    // libssh2 has one of several codes for it, some of them those of a refusal.
+    let hungUp = [LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND].contains(code)
+    if hungUp || session.context.hasEnded || session.context.asksWithoutEnd { throw refusal(session) }
     switch code {
-    case 0: return .accepted
     case LIBSSH2_ERROR_AUTHENTICATION_FAILED, LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED: return .refused
     case LIBSSH2_ERROR_PASSWORD_EXPIRED:
       throw SFTPError(
@@ -133,16 +150,22 @@ struct Authenticator {
 
   private var subject: String { "\(escaped(settings.user))@\(settings.address)" }
 
-  /// A server that hangs up after a refusal has refused; before any, it is only in trouble.
+  /// The failure of a question for the list.
   private func disconnected(_ session: borrowing SSHSession, _ code: Int32) -> SFTPError {
-    tried.count > 1 ? refusal(session) : session.transportError("authenticate", code)
+    tried.isEmpty ? session.transportError("authenticate", code) : refusal(session)
   }
 
   private func refusal(_ session: borrowing SSHSession) -> SFTPError {
     let server = offered.isEmpty ? "nothing" : offered.joined(separator: ", ")
     let ours = tried.isEmpty ? "nothing of it is configured" : "tried \(tried.joined(separator: ", "))"
     var advice = "check SFTP_USER, SFTP_PASS and SFTP_KEY"
-    if session.context.sawVisiblePrompt {
+    var end = ""
+    if session.context.hasEnded {
+      end = "; then it hung up" + (session.context.farewell.map { ": \($0)" } ?? "")
+    }
+    if session.context.asksWithoutEnd {
+      advice = "the server asks question after question; a key may do"
+    } else if session.context.sawVisiblePrompt {
       advice = "the server asks a question that is not a password; a key may do"
     } else if tried.contains("publickey"), !libssh2IsAtLeast(0x010b00), looksLikeRSA {
       advice =
@@ -150,7 +173,7 @@ struct Authenticator {
     }
     return SFTPError(
       code: "authentication-failed", operation: "authenticate", subject: subject,
-      reason: "refused; the server accepts \(server); \(ours)", advice: advice, severity: .fatal)
+      reason: "refused; the server accepts \(server); \(ours)\(end)", advice: advice, severity: .fatal)
   }
 
   /// An RSA key, by PEM's first line, or by the type name near the start of an OpenSSH key.
@@ -172,8 +195,12 @@ private let answerPrompts:
     UnsafePointer<LIBSSH2_USERAUTH_KBDINT_PROMPT>?, UnsafeMutablePointer<LIBSSH2_USERAUTH_KBDINT_RESPONSE>?,
     UnsafeMutablePointer<UnsafeMutableRawPointer?>?
   ) -> Void = { _, _, _, _, count, prompts, responses, abstract in
-    guard count > 0, let prompts, let responses, let pointer = abstract?.pointee else { return }
+    guard let pointer = abstract?.pointee else { return }
     let context = Unmanaged<SessionContext>.fromOpaque(pointer).takeUnretainedValue()
+    context.promptRounds += 1
+    // libssh2 would answer for ever; only the end of the stream stops it.
+    if context.asksWithoutEnd { context.isCutOff = true }
+    guard count > 0, let prompts, let responses else { return }
     if count != 1 || prompts[0].echo != 0 {
       context.sawVisiblePrompt = true
       return

@@ -195,6 +195,10 @@ private struct Download {
       let reason = "asked for \(length) bytes, the server answered with \(bytes.count)"
       file.outcome = .failed(.badAnswer("read", file.request.path, reason: reason))
     case .data(let bytes):
+      if let fault = file.note(bytes: bytes.count, of: length) {
+        file.outcome = .failed(.badAnswer("read", file.request.path, reason: fault))
+        return
+      }
       let count = UInt32(bytes.count)
       // Short answers are legal (§6.4): the rest is asked for at once, it counts as in flight already.
       if count < length { submitRead(file, offset + UInt64(count), length - count) }
@@ -209,7 +213,10 @@ private struct Download {
   /// Hands over bytes that are next in the file, and what had come early behind them.
   private mutating func deliver(_ file: Transfer, _ offset: UInt64, _ bytes: [UInt8]) {
     guard offset == file.deliveredTo else {
-      file.early[offset] = bytes
+      if !file.keep(bytes, at: offset) {
+        let reason = "the server answers everything but what is at byte \(file.deliveredTo)"
+        file.outcome = .failed(.badAnswer("read", file.request.path, reason: reason))
+      }
       return
     }
     var next = Optional(bytes)
@@ -217,7 +224,7 @@ private struct Download {
       file.deliveredTo += UInt64(bytes.count)
       bytesInFlight -= UInt64(bytes.count)
       handler.received(token: file.request.token, bytes: bytes)
-      next = file.early.isEmpty ? nil : file.early.removeValue(forKey: file.deliveredTo)
+      next = file.takeNext()
     }
   }
 

@@ -36,7 +36,7 @@ struct HostKey: Equatable {
 /// | policy | known of this host | the server's key | decision |
 /// |---|---|---|---|
 /// | pins | – | one of the pins | pinned |
-/// | pins | – | any other | fatal |
+/// | pins | – | any other | the server is asked for its keys of other types; fatal when it has shown all |
 /// | files | keys, this one among them | | known |
 /// | files | keys, this one not among them, whatever its type | | fatal: changed |
 /// | files | revoked | | fatal |
@@ -48,6 +48,8 @@ struct HostKeyCheck {
   let port: UInt16
   let address: String
   private let known: KnownHosts
+  /// Keys that the server showed and that are not pinned.
+  private var rejected: [HostKey] = []
 
   init(_ settings: SFTPSettings) throws(SFTPError) {
     policy = settings.hostKeyPolicy
@@ -58,13 +60,18 @@ struct HostKeyCheck {
       switch policy {
       case .pins: KnownHosts(parsing: [])
       case .knownHosts(let path): try KnownHosts.load(path, mayBeAbsent: false)
-      case .trustOnFirstUse(let path): try KnownHosts.load(path, mayBeAbsent: true)
+      case .trustOnFirstUse(let path): try KnownHosts.loadOurs(path)
       }
   }
 
   /// Host key algorithms in the order to offer them: those of the known keys first, so that a server with several keys
-  /// shows one that can be compared.
-  func preferredAlgorithms(supported: [String]) -> [String] {
+  /// shows one that can be compared. A pin does not tell its type: ed25519 first, and never one that was shown already.
+  func algorithms(supported: [String]) -> [String] {
+    if case .pins = policy {
+      let seen = Set(rejected.flatMap { HostKey.algorithms(forType: $0.type) })
+      let first = supported.filter { $0 == "ssh-ed25519" }
+      return (first + supported.filter { $0 != "ssh-ed25519" }).filter { !seen.contains($0) }
+    }
     let types = known.keys(host: host, port: port).map(\.key.type)
     let first = types.flatMap(HostKey.algorithms).filter(supported.contains)
     if first.isEmpty { return [] }
@@ -72,7 +79,14 @@ struct HostKeyCheck {
     return (first + supported).filter { seen.insert($0).inserted }
   }
 
-  func verify(_ key: HostKey) throws(SFTPError) -> HostKeyTrust {
+  /// Why a handshake failed: a server that shows no further key has shown all it has.
+  func failure(ofHandshake error: SFTPError) -> SFTPError {
+    guard case .pins(let pins) = policy, !rejected.isEmpty, error.code == "no-common-algorithm" else { return error }
+    return notPinned(pins)
+  }
+
+  /// Nil: the key is not pinned, and the next attempt may show another.
+  mutating func verify(_ key: HostKey, supported: [String]) throws(SFTPError) -> HostKeyTrust? {
     let entries = known.keys(host: host, port: port)
     if entries.contains(where: { $0.isRevoked && $0.key == key }) {
       throw SFTPError(
@@ -85,7 +99,10 @@ struct HostKeyCheck {
     switch policy {
     case .pins(let pins):
       if pins.contains(key.fingerprint) { return .pinned }
-      throw changed(key, expected: pins, advice: "ask the server's operator; if it is right, set SFTP_HOST_KEY to it")
+      let isAnother = !rejected.contains { $0.type == key.type }
+      rejected.append(key)
+      if isAnother, !algorithms(supported: supported).isEmpty { return nil }
+      throw notPinned(pins)
     case .knownHosts(let path):
       if trusted.isEmpty {
         throw SFTPError(
@@ -94,7 +111,7 @@ struct HostKeyCheck {
           advice: "if the server's operator confirms it, add the line: \(line(for: key))", severity: .fatal)
       }
       throw changed(
-        key, expected: trusted.map { "\($0.type) \($0.fingerprint)" },
+        [key], expected: trusted.map { "\($0.type) \($0.fingerprint)" },
         advice: "ask the server's operator; if it is right, correct the line in \(escaped(path))")
     case .trustOnFirstUse(let path):
       if trusted.isEmpty {
@@ -102,7 +119,7 @@ struct HostKeyCheck {
         return .firstUse
       }
       throw changed(
-        key, expected: trusted.map { "\($0.type) \($0.fingerprint)" },
+        [key], expected: trusted.map { "\($0.type) \($0.fingerprint)" },
         advice: "ask the server's operator; if it is right, remove the old line from \(escaped(path))")
     }
   }
@@ -111,10 +128,16 @@ struct HostKeyCheck {
     "\(KnownHosts.name(host: host, port: port)) \(key.type) \(key.base64Text)"
   }
 
-  private func changed(_ key: HostKey, expected: [String], advice: String) -> SFTPError {
-    SFTPError(
+  private func notPinned(_ pins: [String]) -> SFTPError {
+    changed(
+      rejected, expected: pins, advice: "ask the server's operator; if it is right, set SFTP_HOST_KEY to one of them")
+  }
+
+  private func changed(_ keys: [HostKey], expected: [String], advice: String) -> SFTPError {
+    let shown = keys.map { "\($0.type) \($0.fingerprint)" }.joined(separator: " and ")
+    return SFTPError(
       code: "host-key-mismatch", operation: "host key", subject: address,
-      reason: "the server shows \(key.type) \(key.fingerprint), but expected is \(expected.joined(separator: " or "))",
-      advice: advice, severity: .fatal)
+      reason: "the server shows \(shown), but expected is \(expected.joined(separator: " or "))", advice: advice,
+      severity: .fatal)
   }
 }

@@ -30,6 +30,16 @@ struct KnownHosts {
     port == 22 ? host.lowercased() : "[\(host.lowercased())]:\(port)"
   }
 
+  /// The number, from 1, of the first line that says something and cannot be read.
+  static func damagedLine(_ bytes: [UInt8]) -> Int? {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    let index = lines.firstIndex { line in
+      guard let first = line.first(where: { $0 > 0x20 }), first != UInt8(ascii: "#") else { return false }
+      return parse(String(decoding: line, as: UTF8.self)) == nil
+    }
+    return index.map { $0 + 1 }
+  }
+
   private static func parse(_ line: String) -> Entry? {
     var fields = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })[...]
     guard let first = fields.first, !first.hasPrefix("#") else { return nil }
@@ -97,6 +107,20 @@ struct KnownHosts {
 extension KnownHosts {
   static func load(_ path: String, mayBeAbsent: Bool) throws(SFTPError) -> KnownHosts {
     KnownHosts(parsing: try read(path, mayBeAbsent: mayBeAbsent))
+  }
+
+  /// The file that only this program writes, and that need not be there yet. A damaged line is fatal: it may be the one
+  /// about this host, and passing over it would mean to trust whatever key the server shows now.
+  static func loadOurs(_ path: String) throws(SFTPError) -> KnownHosts {
+    let content = try read(path, mayBeAbsent: true)
+    if let number = damagedLine(content) {
+      throw SFTPError(
+        code: "known-hosts-damaged", operation: "read known_hosts", subject: escaped(path),
+        reason: "line \(number) cannot be read",
+        advice: "restore the line; or compare the server's key with its operator, then remove the line",
+        severity: .fatal)
+    }
+    return KnownHosts(parsing: content)
   }
 
   /// Adds a line: the new file is complete and durable before it takes the old one's place.

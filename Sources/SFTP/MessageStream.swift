@@ -17,6 +17,8 @@ final class MessageStream {
   let timeoutSeconds: Int
   private let stop: StopSignal
   private let channel: any ByteChannel
+  /// The server's address: what an error of the connection is about.
+  private let subject: String
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
   /// Received bytes not yet decoded are buffer[start..<end].
   private var start = 0
@@ -26,8 +28,9 @@ final class MessageStream {
   /// Set once the stream cannot be used any more; everything later fails with the same error.
   private(set) var broken: SFTPError?
 
-  init(_ channel: any ByteChannel, timeoutSeconds: Int, stop: StopSignal) {
+  init(_ channel: any ByteChannel, subject: String, timeoutSeconds: Int, stop: StopSignal) {
     self.channel = channel
+    self.subject = subject
     self.timeoutSeconds = timeoutSeconds
     self.stop = stop
   }
@@ -71,15 +74,15 @@ final class MessageStream {
   }
 
   func close() {
-    if broken == nil {
-      broken = .connectionLost("SFTP", "", reason: "the connection has been closed")
-    }
+    _ = fail(.connectionLost("SFTP", subject, reason: "the connection has been closed"))
     channel.close()
   }
 
   /// Makes the stream unusable and returns the error it keeps failing with.
   func fail(_ error: SFTPError) -> SFTPError {
     if let broken { return broken }
+    var error = error
+    if error.subject.isEmpty { error.subject = subject }
     broken = error
     channel.close()
     return error

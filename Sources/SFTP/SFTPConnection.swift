@@ -20,20 +20,23 @@ package final class SFTPConnection {
   package convenience init(_ settings: SFTPSettings, stop: StopSignal, logger: Logger) throws(SFTPError) {
     let (channel, facts) = try SSHChannel.connect(settings, stop: stop, logger: logger)
     try self.init(
-      channel: channel, facts: facts, timeoutSeconds: settings.timeoutSeconds, stop: stop, logger: logger)
+      channel: channel, facts: facts, subject: settings.address, timeoutSeconds: settings.timeoutSeconds, stop: stop,
+      logger: logger)
   }
 
-  /// Speaks SFTP over a channel that is already open.
+  /// Speaks SFTP over a channel that is already open; `subject` is what errors of the connection are about.
   package convenience init(
-    channel: any ByteChannel, timeoutSeconds: Int, stop: StopSignal, logger: Logger
+    channel: any ByteChannel, subject: String = "", timeoutSeconds: Int, stop: StopSignal, logger: Logger
   ) throws(SFTPError) {
-    try self.init(channel: channel, facts: nil, timeoutSeconds: timeoutSeconds, stop: stop, logger: logger)
+    try self.init(
+      channel: channel, facts: nil, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop, logger: logger)
   }
 
   private init(
-    channel: any ByteChannel, facts: ConnectionFacts?, timeoutSeconds: Int, stop: StopSignal, logger: Logger
+    channel: any ByteChannel, facts: ConnectionFacts?, subject: String, timeoutSeconds: Int, stop: StopSignal,
+    logger: Logger
   ) throws(SFTPError) {
-    stream = MessageStream(channel, timeoutSeconds: timeoutSeconds, stop: stop)
+    stream = MessageStream(channel, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop)
     self.logger = logger
     let extensions = try stream.greet()
     var facts = facts

@@ -40,6 +40,13 @@ extension SFTPError {
       advice: "see SFTP_TIMEOUT", severity: .temporary)
   }
 
+  /// Whatever the server said meanwhile, the step was not done in its time.
+  static func late(_ operation: String, _ subject: String, seconds: Int) -> SFTPError {
+    SFTPError(
+      code: "timeout", operation: operation, subject: subject, reason: "not done within \(seconds) s",
+      advice: "see SFTP_TIMEOUT", severity: .temporary)
+  }
+
   /// The connection ended or broke.
   static func connectionLost(_ operation: String, _ subject: String, reason: String) -> SFTPError {
     SFTPError(

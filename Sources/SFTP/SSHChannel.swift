@@ -13,6 +13,9 @@ final class SSHChannel: ByteChannel {
   /// Bytes in one SSH packet; libssh2's own limit is little above.
   private static let packetBytes: UInt32 = 32_768
 
+  /// Seconds that libssh2 may go on reading what is not for us before the stop signal and the deadline are looked at.
+  private static let sliceSeconds = 0.25
+
   private enum HalfSent { case nothing, ours, libssh2s }
 
   private var session: SSHSession?
@@ -30,14 +33,27 @@ final class SSHChannel: ByteChannel {
   static func connect(
     _ settings: SFTPSettings, stop: StopSignal, logger: Logger
   ) throws(SFTPError) -> (SSHChannel, ConnectionFacts) {
-    let check = try HostKeyCheck(settings)
-    let session = try SSHSession(
-      try Socket.connect(settings, stop: stop), address: settings.address, timeoutSeconds: settings.timeoutSeconds,
-      stop: stop)
-    let supported = session.supportedMethods(LIBSSH2_METHOD_HOSTKEY)
-    try session.handshake(preferring: check.preferredAlgorithms(supported: supported))
-    let key = try session.hostKey()
-    let trust = try check.verify(key)
+    var check = try HostKeyCheck(settings)
+    while true {
+      let session = try SSHSession(
+        try Socket.connect(settings, stop: stop), address: settings.address, timeoutSeconds: settings.timeoutSeconds,
+        stop: stop)
+      let supported = session.supportedMethods(LIBSSH2_METHOD_HOSTKEY)
+      do throws(SFTPError) {
+        try session.handshake(preferring: check.algorithms(supported: supported))
+      } catch {
+        throw check.failure(ofHandshake: error)
+      }
+      let key = try session.hostKey()
+      // Without trust nothing is said to this server; it may have another key, which is the one that is pinned.
+      guard let trust = try check.verify(key, supported: supported) else { continue }
+      return try logIn(session, settings, key, trust, logger)
+    }
+  }
+
+  private static func logIn(
+    _ session: consuming SSHSession, _ settings: SFTPSettings, _ key: HostKey, _ trust: HostKeyTrust, _ logger: Logger
+  ) throws(SFTPError) -> (SSHChannel, ConnectionFacts) {
     var authenticator = Authenticator(settings, logger: logger)
     let method = try authenticator.authenticate(session)
     let facts = ConnectionFacts(
@@ -94,6 +110,7 @@ final class SSHChannel: ByteChannel {
   func send(_ bytes: UnsafeRawBufferPointer) throws(SFTPError) -> Int {
     guard session != nil else { throw Self.closed }
     if halfSent == .libssh2s || bytes.isEmpty { return 0 }
+    limitReading()
     let count = libssh2_channel_write_ex(channel, 0, bytes.baseAddress!, bytes.count)
     halfSent = .nothing
     if count >= 0 { return count }
@@ -105,6 +122,7 @@ final class SSHChannel: ByteChannel {
   func receive(into buffer: UnsafeMutableRawBufferPointer) throws(SFTPError) -> Int? {
     guard session != nil else { throw Self.closed }
     if halfSent == .ours { return 0 }
+    limitReading()
     let count = libssh2_channel_read_ex(channel, 0, buffer.baseAddress!, buffer.count)
     halfSent = .nothing
     if count > 0 { return count }
@@ -113,6 +131,8 @@ final class SSHChannel: ByteChannel {
     if isBlockedOutward { halfSent = .libssh2s }
     return 0
   }
+
+  private func limitReading() { session?.context.deadline = monotonicSeconds() + Self.sliceSeconds }
 
   func wait(milliseconds: Int32) { session?.sleep(milliseconds: milliseconds) }
 

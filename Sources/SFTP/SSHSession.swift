@@ -13,14 +13,6 @@ package func libssh2Version() -> String {
 /// True from `version` on, given as libssh2 numbers it: 0x010b00 is 1.11.0.
 func libssh2IsAtLeast(_ version: Int32) -> Bool { libssh2_version(version) != nil }
 
-/// What the callbacks of one session need; libssh2 hands its address back to them.
-final class SessionContext {
-  /// Answers keyboard-interactive prompts, while that method is being tried.
-  var password: Secret?
-  /// A prompt that would have shown the password was met, and left without an answer.
-  var sawVisiblePrompt = false
-}
-
 /// One SSH session on one socket (RFC 4253), non-blocking underneath and with deadlines on top.
 struct SSHSession: ~Copyable {
   let handle: OpaquePointer
@@ -33,7 +25,7 @@ struct SSHSession: ~Copyable {
   init(
     _ socket: consuming Socket, address: String, timeoutSeconds: Int, stop: StopSignal
   ) throws(SFTPError) {
-    let context = SessionContext()
+    let context = SessionContext(stop: stop)
     guard library == 0,
       let handle = libssh2_session_init_ex(nil, nil, nil, Unmanaged.passUnretained(context).toOpaque())
     else {
@@ -42,6 +34,7 @@ struct SSHSession: ~Copyable {
         severity: .other)
     }
     libssh2_session_set_blocking(handle, 0)
+    context.install(in: handle)
     self.handle = handle
     self.socket = socket
     self.context = context
@@ -51,9 +44,12 @@ struct SSHSession: ~Copyable {
   }
 
   deinit {
-    // One attempt to say good-bye; then the socket goes first, so that nothing below can wait for the server.
+    // One attempt to say good-bye; then the socket goes first, so that nothing below can wait for the server, or read
+    // what it still sends.
+    context.deadline = 0
     _ = libssh2_session_disconnect_ex(handle, Int32(SSH_DISCONNECT_BY_APPLICATION), "done", "")
     socket.shutDown()
+    context.isCutOff = true
     for _ in 0..<100 where libssh2_session_free(handle) != LIBSSH2_ERROR_EAGAIN { return }
   }
 
@@ -65,14 +61,16 @@ struct SSHSession: ~Copyable {
     }
   }
 
-  /// Repeats `body` until it gives a value, sleeping on the socket in between.
+  /// Repeats `body` until it gives a value, sleeping on the socket in between. It gets `timeoutSeconds` in all, however
+  /// much the server sends.
   func wait<T>(_ operation: String, _ body: () -> T?) throws(SFTPError) -> T {
     let deadline = monotonicSeconds() + Double(timeoutSeconds)
+    context.deadline = deadline
     while true {
       if let result = body() { return result }
       if stop.isRequested { throw .stopped(operation, address) }
       if monotonicSeconds() >= deadline {
-        throw .timeout(operation, address, seconds: timeoutSeconds)
+        throw .late(operation, address, seconds: timeoutSeconds)
       }
       sleep(milliseconds: 250)
     }

@@ -13,12 +13,12 @@ struct Socket: ~Copyable {
   /// Connects to the first address of `host` that answers; each address gets its own share of the time.
   static func connect(_ settings: SFTPSettings, stop: StopSignal) throws(SFTPError) -> Socket {
     let address = settings.address
-    let list = try resolve(settings)
-    defer { freeaddrinfo(list) }
     let deadline = monotonicSeconds() + Double(settings.timeoutSeconds)
-    var left = sequence(first: list, next: { $0.pointee.ai_next }).reduce(0) { count, _ in count + 1 }
+    let list = try Resolver.addresses(of: settings, deadline: deadline, stop: stop)
+    defer { withExtendedLifetime(list) {} }
+    var left = list.entries.reduce(0) { count, _ in count + 1 }
     var firstFailure: SFTPError?
-    for entry in sequence(first: list, next: { $0.pointee.ai_next }) {
+    for entry in list.entries {
       let now = monotonicSeconds()
       let limit = now + max(1, (deadline - now) / Double(left))
       left -= 1
@@ -33,26 +33,6 @@ struct Socket: ~Copyable {
       ?? SFTPError(
         code: "name-not-found", operation: "connect", subject: address, reason: "the name has no address",
         severity: .temporary)
-  }
-
-  private static func resolve(_ settings: SFTPSettings) throws(SFTPError) -> UnsafeMutablePointer<addrinfo> {
-    var hints = addrinfo()
-    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV
-    var list: UnsafeMutablePointer<addrinfo>?
-    var code = getaddrinfo(settings.host, String(settings.port), &hints, &list)
-    if code != 0 {
-      // AI_ADDRCONFIG hides loopback addresses on a machine that has no other.
-      hints.ai_flags = AI_NUMERICSERV
-      code = getaddrinfo(settings.host, String(settings.port), &hints, &list)
-    }
-    guard code == 0, let list else {
-      throw SFTPError(
-        code: "name-not-found", operation: "connect", subject: settings.address,
-        reason: gai_strerror(code).map { String(cString: $0).lowercased() } ?? "the name cannot be resolved",
-        advice: "check SFTP_HOST and the name service", severity: .temporary)
-    }
-    return list
   }
 
   private static func connect(

@@ -13,9 +13,12 @@ final class Transfer {
   /// Everything before this offset has been delivered.
   var deliveredTo: UInt64 = 0
   /// Answers that came before those of earlier bytes, by offset.
-  var early: [UInt64: [UInt8]] = [:]
-  /// Set as soon as it is known; nothing more is read from then on.
-  var outcome: DownloadOutcome?
+  private(set) var early: [UInt64: [UInt8]] = [:]
+  /// READs answered with fewer bytes than asked for, and the bytes of all answers.
+  private var shortAnswers: UInt64 = 0
+  private var receivedBytes: UInt64 = 0
+  /// Set as soon as it is known; nothing more is read from then on, and what came early is of no use.
+  var outcome: DownloadOutcome? { didSet { early = [:] } }
   /// The final FSTAT and CLOSE have been sent.
   var isClosing = false
   /// It is in the queue of those that want to read.
@@ -36,6 +39,33 @@ final class Transfer {
     askedTo += UInt64(length)
     return (offset, length)
   }
+
+  /// Pieces that may wait for earlier bytes, each of them with an overhead of its own: the whole window of one file in
+  /// answers of 2 KiB. A server that holds back one READ would otherwise fill memory, a byte at a time.
+  private static let earlyLimit = 4096
+  /// Answers that bring fewer bytes than this on the average are no file transfer; so many may.
+  private static let smallAnswerBytes: UInt64 = 256
+  private static let smallAnswers: UInt64 = 1024
+
+  /// Takes note of an answer to a READ; says what is wrong with the server's way of answering.
+  func note(bytes: Int, of length: UInt32) -> String? {
+    receivedBytes += UInt64(bytes)
+    guard bytes < Int(length) else { return nil }
+    shortAnswers += 1
+    if shortAnswers > Self.smallAnswers + receivedBytes / Self.smallAnswerBytes {
+      return "the server answered \(shortAnswers) READs with \(receivedBytes) bytes in all"
+    }
+    return nil
+  }
+
+  /// Keeps bytes until those before them have come; false when there is too much of it.
+  func keep(_ bytes: [UInt8], at offset: UInt64) -> Bool {
+    early[offset] = bytes
+    return early.count <= Self.earlyLimit
+  }
+
+  /// The bytes that are next in the file, if they have come.
+  func takeNext() -> [UInt8]? { early.isEmpty ? nil : early.removeValue(forKey: deliveredTo) }
 
   /// Compares what FSTAT said with what is expected; nil when it is the same.
   func difference(_ found: Fingerprint) -> String? {

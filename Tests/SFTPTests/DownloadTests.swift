@@ -152,6 +152,33 @@ import Testing
     #expect(handler.isComplete(token("/empty")))
   }
 
+  /// Else every piece would be kept, at many times its size, until the first has come.
+  @Test func whatComesEarlyIsBounded() throws {
+    var faults = ScriptedSFTPServer.Faults()
+    faults.withholdsFirstRead = true
+    faults.bytesPerRead = 1000
+    let server = ScriptedSFTPServer(files: ["/file": pattern(8_000_000)], faults: faults)
+    let handler = RecordingHandler([("/file", 8_000_000)])
+    let connection = try server.client(timeoutSeconds: 1)
+    // The READ that is withheld is answered never, not even with an error.
+    let error = #expect(throws: SFTPError.self) { try connection.download(handler, filesInFlight: 1) }
+    #expect(error?.code == "timeout")
+    #expect(handler.outcomes.count == 1)
+    #expect(server.statistics.reads < 6000)
+  }
+
+  @Test func answersOfAByteAreNoTransfer() throws {
+    var faults = ScriptedSFTPServer.Faults()
+    faults.bytesPerRead = 1
+    let server = ScriptedSFTPServer(files: ["/file": pattern(100_000), "/small": pattern(500)], faults: faults)
+    let handler = RecordingHandler([("/file", 100_000), ("/small", 500)])
+    try server.client().download(handler, filesInFlight: 1)
+    #expect(handler.failure(0)?.code == "bad-answer")
+    #expect(handler.failure(0)?.reason.contains("READs with") == true)
+    #expect(handler.isComplete(1))
+    #expect(server.statistics.reads < 5000)
+  }
+
   @Test func aCutConnectionAbandonsWhatWasUnderWay() throws {
     var faults = ScriptedSFTPServer.Faults()
     faults.cutAfterBytes = 1_000_000

@@ -56,6 +56,40 @@ import Testing
     #expect(error.reason.contains(try keys.fingerprint("host")))
   }
 
+  @Test(arguments: ["host", "ecdsa", "rsa"]) func aPinIsFoundWhateverOtherKeysTheServerHas(_ pinned: String) throws {
+    try keys.makeKey("ecdsa", type: "ecdsa")
+    try keys.makeKey("rsa", type: "rsa")
+    // libssh2 1.10 knows RSA keys with SHA-1 only, which OpenSSH does not offer of itself.
+    let server = try OpenSSHServer(
+      keys, hostKeys: ["ecdsa", "host", "rsa"], extra: "HostKeyAlgorithms +ssh-rsa")
+    let facts = try connect(server, .pins([keys.fingerprint(pinned)]))
+    #expect(facts.hostKeyTrust == .pinned)
+    #expect(facts.hostKeyFingerprint == (try keys.fingerprint(pinned)))
+    #expect(facts.authenticationMethod == "publickey")
+  }
+
+  @Test func whenNoKeyIsPinnedAllAreShown() throws {
+    try keys.makeKey("ecdsa", type: "ecdsa")
+    let server = try OpenSSHServer(keys, hostKeys: ["ecdsa", "host"])
+    let error = try failure(server, .pins([keys.fingerprint("user")]))
+    #expect(error.code == "host-key-mismatch")
+    #expect(error.severity == .fatal)
+    for key in ["ecdsa", "host", "user"] { #expect(error.reason.contains(try keys.fingerprint(key))) }
+  }
+
+  @Test(arguments: ["damaged line", "[127.0.0.1]:2222 ssh-ed25519 !!!!", "@cert-authority * ssh-ed25519 AAAA"])
+  func aDamagedLineIsNoReasonToTrustAnyKey(_ bad: String) throws {
+    let server = try OpenSSHServer(keys)
+    let content = "# a comment\n \n\(bad)\n"
+    try keys.write("known", content)
+    let error = try failure(server, .trustOnFirstUse(path: file))
+    #expect(error.code == "known-hosts-damaged")
+    #expect(error.severity == .fatal)
+    #expect(error.reason.contains("line 3"))
+    #expect(error.advice?.contains("remove the line") == true)
+    #expect(try keys.read("known") == content)
+  }
+
   @Test func aKnownKeyIsAcceptedThoughOtherLinesAreBad() throws {
     let server = try OpenSSHServer(keys)
     let bad = "damaged line\nhost ssh-ed25519 !!!!\n\n# comment\n"

@@ -238,7 +238,8 @@ func unusedPort() throws -> UInt16 {
   return port
 }
 
-private func listen() throws -> (Int32, UInt16) {
+/// A listening loopback socket, the caller's to close.
+func listen() throws -> (Int32, UInt16) {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
   var address = loopback(0)
   var length = socklen_t(MemoryLayout<sockaddr_in>.size)

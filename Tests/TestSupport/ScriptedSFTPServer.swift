@@ -53,6 +53,8 @@ package final class ScriptedSFTPServer: Sendable {
     package var silentAfterBytes = Int.max
     /// Every READ is answered with no bytes and no error.
     package var emptyData = false
+    /// READs from the beginning of a file get no answer.
+    package var withholdsFirstRead = false
     /// This, as it is, takes the place of the first answer to a READ.
     package var garbage: [UInt8]?
 
@@ -64,6 +66,7 @@ package final class ScriptedSFTPServer: Sendable {
     package var openHandles = 0
     package var mostOpenHandles = 0
     package var opens: [[UInt8]: Int] = [:]
+    package var reads = 0
   }
 
   struct State {
@@ -246,11 +249,16 @@ private final class ScriptedConnection {
   private func read(
     _ id: UInt32, _ handle: Handle, _ reader: inout ScriptReader, _ state: inout ScriptedSFTPServer.State
   ) -> [UInt8]? {
+    state.statistics.reads += 1
     if let garbage = state.faults.garbage {
       state.faults.garbage = nil
       return garbage
     }
     if let change = state.faults.changes.removeValue(forKey: handle.path) { apply(change, handle.path, &state) }
+    if state.faults.withholdsFirstRead {
+      var peeked = reader
+      if peeked.word() == 0, peeked.word() == 0 { return [] }
+    }
     if state.faults.emptyData { return framed([103] + word(id) + word(0)) }
     let offset = Int(reader.word()) << 32 | Int(reader.word())
     let length = min(Int(reader.word()), state.faults.bytesPerRead)

@@ -3,6 +3,9 @@
 ssh_server.py HOST_KEY RULE [PASSWORD] [AUTHORIZED_KEYS]
 RULE: password | prompt (one hidden prompt) | visible (a prompt that shows the answer) | empty (a round without prompts)
       | key | key+password | key+prompt (both, in this order) | hang-up (ends the connection instead of any login)
+      | strict (a password, and the connection ends with the first wrong one)
+      | cut (the same, without a word) | endless (rounds without prompts, for ever)
+      | ignore (any password; then packets to be ignored, for ever, and no answer)
 """
 
 import asyncio
@@ -15,7 +18,29 @@ password = sys.argv[3] if len(sys.argv) > 3 else ""
 authorized_keys = sys.argv[4] if len(sys.argv) > 4 else None
 
 
+async def flood(connection):
+    while True:
+        for _ in range(50):
+            connection.send_packet(2, asyncssh.packet.String(b"x" * 30000))
+        await asyncio.sleep(0)
+        while connection._transport.get_write_buffer_size() > 1 << 20:
+            await asyncio.sleep(0.001)
+
+
+class Silent(asyncssh.SFTPServer):
+    async def stat(self, path):
+        await asyncio.sleep(1000)
+
+
 class Server(asyncssh.SSHServer):
+    def auth_completed(self):
+        if rule == "ignore":
+            self.task = asyncio.get_running_loop().create_task(self.wait())
+
+    async def wait(self):
+        await asyncio.sleep(1)
+        await flood(self.connection)
+
     def connection_made(self, connection):
         self.connection = connection
         connection.key_accepted = False
@@ -26,24 +51,30 @@ class Server(asyncssh.SSHServer):
         return True
 
     def password_auth_supported(self):
-        return rule == "password" or rule == "key+password" and self.connection.key_accepted
+        return rule in ("password", "strict", "cut", "ignore") or rule == "key+password" and self.connection.key_accepted
 
     def validate_password(self, username, given):
+        if given != password and rule == "strict":
+            self.connection.disconnect(2, "Too many authentication failures")
+        if given != password and rule == "cut":
+            self.connection.abort()
         return given == password
 
     def kbdint_auth_supported(self):
-        return rule in ("prompt", "visible", "empty") or rule == "key+prompt" and self.connection.key_accepted
+        return rule in ("prompt", "visible", "empty", "endless") or rule == "key+prompt" and self.connection.key_accepted
 
     def get_kbdint_challenge(self, username, lang, submethods):
         self.rounds = 0
         return "", "", "en", self.prompts()
 
     def prompts(self):
-        if rule == "empty":
+        if rule in ("empty", "endless"):
             return []
         return [("Password: " if rule != "visible" else "Your mother's name: ", rule == "visible")]
 
     def validate_kbdint_response(self, username, responses):
+        if rule == "endless":
+            return "", "", "en", []
         if rule == "empty":
             self.rounds += 1
             return ("", "", "en", [("Password: ", False)]) if self.rounds == 1 else responses == [password]
@@ -68,7 +99,7 @@ asyncssh.SSHServerConnection.public_key_auth_supported = lambda self: (
 
 async def main():
     server = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=True,
+        "127.0.0.1", 0, server_factory=Server, server_host_keys=[host_key], sftp_factory=Silent if rule == "ignore" else True,
         authorized_client_keys=authorized_keys)
     print(server.get_port(), flush=True)
     await server.wait_closed()
