@@ -102,7 +102,8 @@ struct Recovery {
           } catch {
             guard error.isAboutThePlace else { throw error }
             stuck.append(
-              "files/\(path) cannot be put in place (\(error.reason)); move away what stands there: its bytes wait in tmp/\(temporary)"
+              "files/\(path) cannot be put in place (\(error.reason)); move away what stands there;"
+                + " its bytes wait in tmp/\(temporary)"
             )
           }
         case .remove(let path, let generation)
