@@ -69,7 +69,8 @@ within() {
   done
   pass "$what"
 }
-log_says() { logs "$1" | grep -qE -- "$2"; }
+# Read to the end: a reader that leaves early would make the pipe fail.
+log_says() { logs "$1" | grep -E -- "$2" >/dev/null; }
 health_is() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$id-$1")" = "$2" ]; }
 
 settings=(
