@@ -63,6 +63,9 @@ let package = Package(
     .testTarget(
       name: "AuditTests", dependencies: ["Audit", "Staging", "Common"], swiftSettings: strict),
     .testTarget(
+      name: "MirrorTests", dependencies: ["Mirror", "Fetch", "Publish", "Staging", "Common", "TestSupport", logging],
+      swiftSettings: strict),
+    .testTarget(
       name: "EndToEndTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
   ]
 )
