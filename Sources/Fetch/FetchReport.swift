@@ -14,6 +14,8 @@ package struct FetchReport: Sendable {
   package var excluded = 0
   package var skipped: [String] = []
   package var unknown: [String] = []
+  /// False when the mirrored folder itself could not be listed.
+  package var hasRoot = true
   package var hostKey: String?
   package var seconds = 0.0
   /// What ended the phase before its end.
@@ -28,6 +30,7 @@ package struct FetchReport: Sendable {
     nextDueMilliseconds = plan.nextDueMilliseconds
     blocked = plan.blocked.count
     excluded = listing.excludedCount
+    hasRoot = listing.hasRoot
     skipped = listing.skipped.map(\.description)
     unknown = listing.unknown.map { ($0.path?.description ?? "the folder itself") + " (\($0.error.reason))" }
   }
@@ -40,6 +43,12 @@ package struct FetchReport: Sendable {
   package var exitCode: ExitCode {
     if let failure { return failure.severity.exitCode }
     return counts.failed > 0 || !unknown.isEmpty ? .partial : .done
+  }
+
+  /// Whether the phase got somewhere: what a health check counts. A few files that fail do not make it a failure; that
+  /// all fail, or that the folder cannot be seen, does.
+  package var isSuccess: Bool {
+    failure == nil && hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
   }
 
   /// The summary line: what was done, then what was not and why.

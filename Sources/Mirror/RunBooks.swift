@@ -24,7 +24,8 @@ struct RunBooks {
     end.fetched = report.counts.fetched
     end.fetchedBytes = report.counts.fetchedBytes
     end.failed += report.counts.failed
-    fetchStatus = status(report.exitCode, report.failure, report.summary(clock: volume.clock), startedMilliseconds)
+    fetchStatus = status(
+      report.exitCode, report.failure, report.summary(clock: volume.clock), report.isSuccess, startedMilliseconds)
   }
 
   mutating func note(_ report: PublishReport, startedMilliseconds: Int64) {
@@ -32,17 +33,17 @@ struct RunBooks {
     end.published = report.published
     end.publishedBytes = report.publishedBytes
     end.failed += report.failed
-    publishStatus = status(report.exitCode, report.failure, report.summary, startedMilliseconds)
+    publishStatus = status(
+      report.exitCode, report.failure, report.summary, report.isSuccess, startedMilliseconds)
   }
 
   private func status(
-    _ code: ExitCode, _ failure: (any Failure)?, _ summary: String, _ startedMilliseconds: Int64
+    _ code: ExitCode, _ failure: (any Failure)?, _ summary: String, _ isSuccess: Bool, _ startedMilliseconds: Int64
   ) -> StatusReport.PhaseStatus {
     let ended = timestamp(wallMilliseconds: volume.clock.wallMilliseconds())
     return StatusReport.PhaseStatus(
       started: timestamp(wallMilliseconds: startedMilliseconds), ended: ended, exitCode: code.rawValue,
-      // Files that fail one by one do not make the phase unsuccessful: it went to its end.
-      lastSuccess: code == .done || code == .partial ? ended : nil, error: failure?.description, summary: summary)
+      lastSuccess: isSuccess ? ended : nil, error: failure?.description, summary: summary)
   }
 
   /// The run was asked to stop before this phase began.

@@ -88,6 +88,7 @@ package struct Publisher {
   /// A path without a key is named at every run, and recorded once for each generation.
   private func record(impossible: [PublishPlan.Impossible], _ report: inout PublishReport) throws(StagingError) {
     report.failed += UInt64(impossible.count)
+    report.withoutKey = UInt64(impossible.count)
     for item in impossible {
       logger.warning(
         "cannot publish a file",
@@ -161,6 +162,8 @@ package struct PublishReport: Sendable {
   package var published: UInt64 = 0
   package var publishedBytes: UInt64 = 0
   package var failed: UInt64 = 0
+  /// Of those that failed, the ones whose names cannot be keys.
+  package var withoutKey: UInt64 = 0
   /// Staged files that were not what the journal says.
   package var drifted: UInt64 = 0
   /// Requests sent to the bucket.
@@ -178,6 +181,10 @@ package struct PublishReport: Sendable {
     if let failure { return failure.severity.exitCode }
     return failed > 0 || drifted > 0 ? .partial : .done
   }
+
+  /// Whether the phase got somewhere: what a health check counts. A few files that fail do not make it a failure; that
+  /// all which could be objects fail does.
+  package var isSuccess: Bool { failure == nil && (published > 0 || failed - withoutKey + drifted == 0) }
 
   package var summary: String {
     var parts = ["\(published) published (\(byteCount(publishedBytes)))"]

@@ -167,6 +167,7 @@ private func read(
 ) -> Common.ExitCode {
   configured(flags, needs: []) { configuration, logger in
     do {
+      becomeReader(of: configuration.staging.directory)
       let snapshot = try StagingSnapshot.take(path: configuration.staging.directory)
       return try show(snapshot, configuration.destination) ? .done : .other
     } catch let failure as any Failure {
@@ -177,6 +178,12 @@ private func read(
       return .other
     }
   }
+}
+
+/// Root without the capability to read everything reads as the volume's owner does.
+func becomeReader(of directory: String) {
+  // What then cannot be read is told by the reading.
+  _ = try? VolumeOwner.becomeOwner(ofVolumeAt: directory)
 }
 
 func configured(

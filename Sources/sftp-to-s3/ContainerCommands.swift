@@ -20,6 +20,7 @@ struct Health: RunnableCommand {
   func execute() -> Common.ExitCode {
     configured(common.settings, needs: []) { configuration, _ in
       let path = configuration.staging.directory
+      becomeReader(of: path)
       do throws(StagingError) {
         let pulse = try VolumePulse(path: path)
         let view = HealthView(

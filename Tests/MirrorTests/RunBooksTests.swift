@@ -55,6 +55,28 @@ internal import Testing
     #expect(try status(directory).publish?.lastSuccess != nil)
   }
 
+  /// What health calls a success.
+  @Test func aPhaseInWhichEverythingFailsIsNoSuccess() {
+    var fetch = FetchReport(startedMonotonicSeconds: 0)
+    #expect(fetch.isSuccess)
+    fetch.counts.failed = 2
+    #expect(!fetch.isSuccess)
+    fetch.unchanged = 1
+    #expect(fetch.isSuccess)
+    fetch.hasRoot = false
+    #expect(!fetch.isSuccess)
+    var publish = PublishReport()
+    #expect(publish.isSuccess)
+    publish.failed = 1
+    #expect(!publish.isSuccess)
+    publish.withoutKey = 1
+    #expect(publish.isSuccess)
+    publish.drifted = 1
+    #expect(!publish.isSuccess)
+    publish.published = 1
+    #expect(publish.isSuccess)
+  }
+
   @Test func aRunWithoutAPhaseKeepsWhatIsKnownOfIt() throws {
     let directory = try TemporaryDirectory()
     for _ in 0..<2 {

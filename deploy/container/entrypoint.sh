@@ -24,10 +24,10 @@ is_root() { [ "$(id -u)" = 0 ]; }
 
 # A new bind mount belongs to root and is empty, perhaps but for an ext file system's lost+found.
 hand_over_empty_volume() {
-  is_root && [ -d "$staging" ] && [ "$(stat -c %u "$staging")" = 0 ] || return 0
+  is_root && [ -d "$staging" ] && [ ! -L "${staging%/}" ] && [ "$(stat -c %u "$staging")" = 0 ] || return 0
   [ -z "$(find "$staging" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit)" ] || return 0
   # Without CAP_CHOWN it stays root's, and one-shot commands work on it as root.
-  chown "$uid:$uid" "$staging" 2>/dev/null || true
+  chown -h "$uid:$uid" "$staging" 2>/dev/null || true
 }
 
 # The directory of its host, volume or file system that is mounted at the path $1; empty when it is no mount.
@@ -74,7 +74,9 @@ check_configuration() {
   untimed=$(echo "$words" | cut -d ' ' -f 2-)
   [ "$untimed" != "$(cat "$told" 2>/dev/null)" ] || refuse "configuration: as wrong as at the last start"
   echo "$words" >&2
-  echo "$untimed" 2>/dev/null >"$told" || true
+  # A new file, never one that a link of somebody else's leads to.
+  rm -f "$told" 2>/dev/null || true
+  (set -C && umask 077 && echo "$untimed" >"$told") 2>/dev/null || true
   exit 2
 }
 
@@ -118,6 +120,7 @@ stop() {
 
 schedule() {
   check_user
+  [ -z "${STAGING_DIR_FILE:-}" ] || refuse "set STAGING_DIR, not STAGING_DIR_FILE: the scheduler looks at the volume too"
   check_configuration
   check_volume
   install_crontab
