@@ -33,7 +33,6 @@ package protocol FileSystem: Sendable {
 
   /// Takes flock(2)'s exclusive lock without waiting; false when someone else has it.
   func lock(_ descriptor: Int32) throws(SystemFailure) -> Bool
-  func freeBytes(_ descriptor: Int32) throws(SystemFailure) -> UInt64
   /// True for overlayfs, whose content dies with the container.
   func isOverlay(_ descriptor: Int32) throws(SystemFailure) -> Bool
 }

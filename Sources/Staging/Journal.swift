@@ -65,11 +65,6 @@ package final class Journal: Sendable {
   /// Records that a start without a newer checkpoint would have to fold again.
   var recordsSinceCheckpoint: UInt64 { inner.withLock { $0.sinceCheckpoint } }
   var position: JournalPosition { inner.withLock { $0.position } }
-  /// Number of records in the journal and `h` of the last one.
-  package var head: (seq: UInt64, head: String) {
-    inner.withLock { ($0.position.seq, String(decoding: $0.position.head, as: UTF8.self)) }
-  }
-
   /// Tells what the `run` record of this run shall say of the server, once that is known.
   package func noteHostKey(_ fingerprint: String?) {
     inner.withLock { $0.runStart?.hostKey = fingerprint }

@@ -142,12 +142,6 @@ package struct LinuxFileSystem: FileSystem {
     }
   }
 
-  package func freeBytes(_ descriptor: Int32) throws(SystemFailure) -> UInt64 {
-    var raw = statvfs()
-    try check("ask for free space", []) { _ in fstatvfs(descriptor, &raw) }
-    return UInt64(raw.f_bavail) * UInt64(raw.f_frsize)
-  }
-
   package func isOverlay(_ descriptor: Int32) throws(SystemFailure) -> Bool {
     var raw = statfs()
     try check("ask for the file system's type", []) { _ in fstatfs(descriptor, &raw) }

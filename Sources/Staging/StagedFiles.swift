@@ -103,13 +103,6 @@ package final class StagedFiles {
     return try fileSystem.openFile(at: parent, name, .read)
   }
 
-  /// Size and modification time of what stands at `path`; nil when there is no regular file.
-  package func status(_ path: RemotePath) throws(SystemFailure) -> FileStatus? {
-    guard let parent = try existingDirectory(path.parent) else { return nil }
-    let there = try fileSystem.status(at: parent, Array(path.name))
-    return there?.kind == .file ? there : nil
-  }
-
   private func existingDirectory(_ path: RemotePath?) throws(SystemFailure) -> Int32? {
     do throws(SystemFailure) {
       return try directory(path, creating: false)

@@ -96,8 +96,6 @@ package final class StagingVolume: Sendable {
   /// True when files/ may lack what the journal says it holds, until the next start has mended it.
   package var hasUnfinishedCommits: Bool { unfinishedCommits.load(ordering: .acquiring) > 0 }
 
-  package func freeBytes() throws(SystemFailure) -> UInt64 { try fileSystem.freeBytes(directories.root) }
-
   /// The file that keys trusted on first use are kept in.
   package var knownHostsPath: String { path + "/known_hosts" }
 

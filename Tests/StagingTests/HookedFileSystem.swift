@@ -78,6 +78,5 @@ struct HookedFileSystem: FileSystem {
   }
 
   func lock(_ descriptor: Int32) throws(SystemFailure) -> Bool { try base.lock(descriptor) }
-  func freeBytes(_ descriptor: Int32) throws(SystemFailure) -> UInt64 { try base.freeBytes(descriptor) }
   func isOverlay(_ descriptor: Int32) throws(SystemFailure) -> Bool { try base.isOverlay(descriptor) }
 }
