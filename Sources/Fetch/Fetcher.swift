@@ -66,8 +66,10 @@ package struct Fetcher {
     var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
     if isFirstRun || mode == .comprehensive, !plan.observations.isEmpty {
-      // Kept before the wait, so that a run that is cut off here has not waited for nothing.
-      save(plan.observations)
+      // Of what an earlier run saw, too: it stays settled. Kept before the wait, so that a run that is cut off here has
+      // not waited for nothing.
+      let observed = plan.observationsAfter(fetched: { _ in false }, changed: [])
+      save(observed)
       if let until = settlingEnd(plan) {
         // Servers cut off who is silent for long.
         connection.close()
@@ -75,7 +77,7 @@ package struct Fetcher {
         connection = try connect()
       }
       listing = try list(root, over: connection)
-      plan = makePlan(listing, plan.observations)
+      plan = makePlan(listing, observed)
     }
     report.take(listing, plan)
     try carryOut(plan, from: root, over: connection, &report)

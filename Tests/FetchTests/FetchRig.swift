@@ -18,13 +18,13 @@ final class FetchRig {
   private let tick: Int64
   private let now: TestClock
 
-  private init(server: ScriptedSFTPServer, directory: TemporaryDirectory, now: TestClock) {
-    (self.server, self.directory, self.now, tick) = (server, directory, now, 0)
+  private init(server: ScriptedSFTPServer, directory: TemporaryDirectory, now: TestClock, tick: Int64) {
+    (self.server, self.directory, self.now, self.tick) = (server, directory, now, tick)
   }
 
   /// The same server, volume and clock for a process that nobody has asked to stop.
-  static func again(_ rig: FetchRig) -> FetchRig {
-    FetchRig(server: rig.server, directory: rig.directory, now: rig.now)
+  static func again(_ rig: FetchRig, tick: Int64) -> FetchRig {
+    FetchRig(server: rig.server, directory: rig.directory, now: rig.now, tick: tick)
   }
 
   init(_ files: [String: String], tick: Int64 = 0) throws {
