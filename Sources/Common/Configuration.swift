@@ -44,7 +44,9 @@ package struct SFTPSource: Sendable {
   package var folder: String
   package var hostKeyPins: [String]
   package var knownHostsPath: String?
-  /// Files open at once on the server, at most.
+  /// Connections to the server at a time, at most.
+  package var connections: Int
+  /// Files open at once over one connection, at most.
   package var filesInFlight: Int
   package var timeoutSeconds: Int
 
@@ -77,6 +79,7 @@ package struct SFTPSource: Sendable {
     if knownHostsPath != nil, !hostKeyPins.isEmpty {
       reader.report("SFTP_HOST_KEY and SFTP_KNOWN_HOSTS are both set; set one of them")
     }
+    connections = reader.integer("SFTP_CONNECTIONS", default: 2, in: 1...16)
     filesInFlight = reader.integer("SFTP_FILES_IN_FLIGHT", default: 128, in: 1...1024)
     timeoutSeconds = reader.integer("SFTP_TIMEOUT", default: 30, in: 1...3600)
   }

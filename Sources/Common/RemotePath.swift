@@ -46,13 +46,11 @@ package struct RemotePath: Hashable, Comparable, Sendable {
 
   /// Joins a directory (nil is the mirrored folder itself) and a name taken from a directory listing.
   package init(directory: RemotePath?, name: [UInt8]) throws(Fault) {
-    if let fault = Self.fault(ofName: name[...]) { throw fault }
+    if let fault = Self.fault(directory: directory, name: name) { throw fault }
     guard let directory else {
       bytes = name
       return
     }
-    if directory.depth >= Self.maximumDepth { throw .tooDeep }
-    if directory.bytes.count + 1 + name.count > Self.maximumLength { throw .tooLong }
     var joined = [UInt8]()
     joined.reserveCapacity(directory.bytes.count + 1 + name.count)
     joined.append(contentsOf: directory.bytes)
@@ -62,6 +60,14 @@ package struct RemotePath: Hashable, Comparable, Sendable {
   }
 
   private init(trusted bytes: [UInt8]) { self.bytes = bytes }
+
+  /// What keeps a directory (nil is the mirrored folder itself) and a name from making a path; nil when nothing does.
+  package static func fault(directory: RemotePath?, name: [UInt8]) -> Fault? {
+    if let fault = fault(ofName: name[...]) { return fault }
+    guard let directory else { return nil }
+    if directory.depth >= maximumDepth { return .tooDeep }
+    return directory.bytes.count + 1 + name.count > maximumLength ? .tooLong : nil
+  }
 
   private static func fault(ofName name: ArraySlice<UInt8>) -> Fault? {
     if name.isEmpty { return .empty }

@@ -43,6 +43,8 @@ struct ArrivalWriter {
     case .bytes(let bytes):
       if open[arrival.token] == nil { open[arrival.token] = try begin(item) }
       try append(bytes, to: &open[arrival.token]!)
+    case .restarted:
+      if let file = open.removeValue(forKey: arrival.token) { abandon(file) }
     case .ended(.complete):
       var ended = open.removeValue(forKey: arrival.token)
       // An empty file brings no bytes.

@@ -18,12 +18,12 @@ package struct Fetcher {
   private let volume: StagingVolume
   private let stop: StopSignal
   private let logger: Logger
-  private let connect: () throws(SFTPError) -> SFTPConnection
+  private let connect: @Sendable (StopSignal) throws(SFTPError) -> SFTPConnection
 
-  /// - Parameter connect: opens a logged-in connection; nil connects to `source`.
+  /// - Parameter connect: opens a logged-in connection that heeds a stop signal; nil connects to `source`.
   package init(
     source: SFTPSource, settings: StagingSettings, destination: Destination?, volume: StagingVolume, stop: StopSignal,
-    logger: Logger, connect: (() throws(SFTPError) -> SFTPConnection)? = nil
+    logger: Logger, connect: (@Sendable (StopSignal) throws(SFTPError) -> SFTPConnection)? = nil
   ) {
     self.source = source
     self.settings = settings
@@ -35,7 +35,7 @@ package struct Fetcher {
       self.connect = connect
     } else {
       let settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
-      self.connect = { () throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
+      self.connect = { (stop) throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
     }
   }
 
@@ -54,14 +54,14 @@ package struct Fetcher {
   }
 
   private func run(_ mode: Mode, _ report: inout FetchReport) throws {
-    var connection = try connect()
-    defer { connection.close() }
-    report.hostKey = connection.facts?.hostKeyFingerprint
-    warnOfNewHostKey(connection.facts)
+    var pool = try openPool()
+    defer { pool.close() }
+    report.hostKey = pool.facts?.hostKeyFingerprint
+    warnOfNewHostKey(pool.facts)
     volume.journal.noteHostKey(report.hostKey)
 
-    let root = try findFolder(connection)
-    var listing = try list(root, over: connection)
+    let root = try findFolder(pool)
+    var listing = try list(root, over: pool)
     if listing.hasRoot { try volume.bind() }
     var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
@@ -72,19 +72,23 @@ package struct Fetcher {
       save(observed)
       if let until = settlingEnd(plan) {
         // Servers cut off who is silent for long.
-        connection.close()
+        pool.close()
         try wait(until: until, files: plan.observations.unsettled.count)
-        connection = try connect()
+        pool = try openPool()
       }
-      listing = try list(root, over: connection)
+      listing = try list(root, over: pool)
       plan = makePlan(listing, observed)
     }
     report.take(listing, plan)
-    try carryOut(plan, from: root, over: connection, &report)
+    try carryOut(plan, from: root, over: pool, &report)
+  }
+
+  private func openPool() throws(SFTPError) -> ConnectionPool {
+    try ConnectionPool(maximum: source.connections, stop: stop, logger: logger, connect: connect)
   }
 
   /// The folder's absolute path on the server.
-  private func findFolder(_ connection: SFTPConnection) throws -> [UInt8] {
+  private func findFolder(_ pool: ConnectionPool) throws -> [UInt8] {
     func unusable(_ reason: String) -> PhaseFailure {
       PhaseFailure(
         code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
@@ -93,8 +97,9 @@ package struct Fetcher {
     }
     let (root, attributes): ([UInt8], FileAttributes)
     do throws(SFTPError) {
-      root = try connection.realPath(Array(source.folder.utf8))
-      attributes = try connection.attributes(root)
+      let folder = Array(source.folder.utf8)
+      root = try pool.ask { (connection) throws(SFTPError) in try connection.realPath(folder) }
+      attributes = try pool.ask { (connection) throws(SFTPError) in try connection.attributes(root) }
     } catch {
       // Refusals of this one path are about the setting; anything else is about the connection.
       if error.severity == .item { throw unusable(error.reason) }
@@ -104,10 +109,10 @@ package struct Fetcher {
     return root
   }
 
-  private func list(_ root: [UInt8], over connection: SFTPConnection) throws(SFTPError) -> RemoteListing {
+  private func list(_ root: [UInt8], over pool: ConnectionPool) throws(SFTPError) -> RemoteListing {
     let listing = RemoteListing(
       exclusion: Exclusion(defaults: settings.excludeDefaults), heartbeat: volume.heartbeat)
-    try connection.walk(root, visitor: listing)
+    try pool.walk(root, visitor: listing)
     return listing
   }
 
@@ -139,7 +144,7 @@ package struct Fetcher {
   }
 
   private func carryOut(
-    _ plan: FetchPlan, from root: [UInt8], over connection: SFTPConnection, _ report: inout FetchReport
+    _ plan: FetchPlan, from root: [UInt8], over pool: ConnectionPool, _ report: inout FetchReport
   ) throws {
     try drop(plan.drop)
     let outcome = TransferOutcome()
@@ -148,7 +153,7 @@ package struct Fetcher {
       if plan.fetch.isEmpty { return }
       let transfer = Transfer(items: plan.fetch, remoteRoot: root, stop: stop, outcome: outcome)
       try transfer.run(
-        over: connection, into: volume,
+        over: pool, into: volume,
         commit: Committer(volume: volume, destination: destination, hostKey: report.hostKey),
         filesInFlight: source.filesInFlight)
     }

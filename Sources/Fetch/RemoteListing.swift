@@ -39,11 +39,15 @@ package final class RemoteListing: TreeVisitor {
 
   package func shouldDescend(into directory: RemotePath) -> Bool { !exclusion.excludes(directory) }
 
-  package func file(_ path: RemotePath, _ fingerprint: Fingerprint) {
-    if exclusion.excludes(path) {
-      excludedCount += 1
-    } else {
-      files.append(FetchPlan.Item(path: path, fingerprint: fingerprint))
+  package func found(_ files: [ListedFile], in directory: RemotePath?) {
+    for file in files {
+      // Never fails: the walk has judged the name.
+      guard let path = try? RemotePath(directory: directory, name: file.name) else { continue }
+      if exclusion.excludes(path) {
+        excludedCount += 1
+      } else {
+        self.files.append(FetchPlan.Item(path: path, fingerprint: file.fingerprint))
+      }
     }
   }
 

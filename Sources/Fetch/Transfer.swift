@@ -8,6 +8,8 @@ internal import Synchronization
 struct Arrival: Sendable {
   enum Event: Sendable {
     case bytes([UInt8])
+    /// The connection broke: the file begins anew.
+    case restarted
     case ended(DownloadOutcome)
   }
 
@@ -34,19 +36,23 @@ package struct TransferCounts: Sendable, Equatable {
   package var failed: UInt64 = 0
 }
 
-/// Takes files from one connection into the volume. Three threads, each handing on to the next:
+/// Takes files from the server into the volume. Threads, each handing on to the next:
 ///
-///     connection (this thread) ──bytes──▶ writer: tmp/, digests ──whole files──▶ committer: batches, journal, rename
+///     connections ──bytes──▶ writers: tmp/, digests ──whole files──▶ committer: batches, journal, rename
 final class Transfer: DownloadHandler {
-  /// Bytes that may wait between the connection and the writer.
-  private static let arrivalLimit = 64 << 20
+  /// Threads that write and compute digests; the files are dealt out among them.
+  private static let writerCount = 2
+  /// Bytes that may wait between the connections and one writer.
+  private static let arrivalLimit = 32 << 20
 
   private let items: [FetchPlan.Item]
   private let remoteRoot: [UInt8]
   private let stop: StopSignal
-  private let arrivals = BlockingQueue<Arrival>(maximumWeight: Transfer.arrivalLimit)
+  private let arrivals = (0..<Transfer.writerCount).map { _ in
+    BlockingQueue<Arrival>(maximumWeight: Transfer.arrivalLimit)
+  }
   private let outcome: TransferOutcome
-  private var nextItem = 0
+  private let nextItem = Mutex(0)
 
   init(items: [FetchPlan.Item], remoteRoot: [UInt8], stop: StopSignal, outcome: TransferOutcome) {
     self.items = items
@@ -56,37 +62,59 @@ final class Transfer: DownloadHandler {
   }
 
   /// Runs until every file has ended one way or another and all whole ones are committed.
-  /// - Throws: ``SFTPError`` when the connection failed, ``StagingError`` when the volume did; what was committed
+  /// - Throws: ``SFTPError`` when no connection was left, ``StagingError`` when the volume failed; what was committed
   ///   before stays.
-  func run(over connection: SFTPConnection, into volume: StagingVolume, commit: Committer, filesInFlight: Int) throws {
+  func run(over pool: ConnectionPool, into volume: StagingVolume, commit: Committer, filesInFlight: Int) throws {
     let received = BlockingQueue<ReceivedFile>(maximumWeight: 4_096)
-    let (items, arrivals, outcome) = (items, arrivals, outcome)
-    let writer = Worker {
-      ArrivalWriter(items: items, volume: volume, outcome: outcome, received: received).run(arrivals)
-      received.close()
+    let (items, outcome) = (items, outcome)
+    let writers = arrivals.map { arrivals in
+      Worker { ArrivalWriter(items: items, volume: volume, outcome: outcome, received: received).run(arrivals) }
     }
     let committer = Worker { commit.run(received, outcome: outcome) }
-    let ended = Result { try connection.download(self, filesInFlight: filesInFlight) }
-    arrivals.close()
-    writer.join()
+    let ended = Result {
+      try pool.download(self, filesInFlight: filesInFlight, usefulConnections: usefulConnections(filesInFlight))
+    }
+    for queue in arrivals { queue.close() }
+    for writer in writers { writer.join() }
+    received.close()
     committer.join()
     if let failure = outcome.failure { throw failure }
     try ended.get()
   }
 
+  /// A connection costs both ends something: another one is worth it for every so many small files, or a large one.
+  private func usefulConnections(_ filesInFlight: Int) -> Int {
+    let large = items.count { $0.fingerprint.size >= ConnectionPool.largeFileBytes }
+    return max(1, large, (items.count + filesInFlight - 1) / max(1, filesInFlight))
+  }
+
   func next() -> DownloadRequest? {
-    guard nextItem < items.count, !stop.isRequested, outcome.failure == nil else { return nil }
-    defer { nextItem += 1 }
-    let item = items[nextItem]
-    return DownloadRequest(token: nextItem, path: joinRemote(remoteRoot, item.path), expected: item.fingerprint)
+    guard !stop.isRequested, outcome.failure == nil else { return nil }
+    let token = nextItem.withLock { next in
+      defer { next += 1 }
+      return next
+    }
+    return token < items.count ? request(token) : nil
   }
 
   func received(token: Int, bytes: [UInt8]) {
-    arrivals.push(Arrival(token: token, event: .bytes(bytes)), weight: bytes.count)
+    hand(Arrival(token: token, event: .bytes(bytes)), weight: bytes.count)
   }
 
-  func finished(token: Int, outcome: DownloadOutcome) {
-    arrivals.push(Arrival(token: token, event: .ended(outcome)))
+  func interrupted(token: Int) -> DownloadRequest {
+    hand(Arrival(token: token, event: .restarted))
+    return request(token)
+  }
+
+  func finished(token: Int, outcome: DownloadOutcome) { hand(Arrival(token: token, event: .ended(outcome))) }
+
+  private func request(_ token: Int) -> DownloadRequest {
+    let item = items[token]
+    return DownloadRequest(token: token, path: joinRemote(remoteRoot, item.path), expected: item.fingerprint)
+  }
+
+  private func hand(_ arrival: Arrival, weight: Int = 1) {
+    arrivals[arrival.token % Self.writerCount].push(arrival, weight: weight)
   }
 }
 

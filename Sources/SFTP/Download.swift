@@ -7,27 +7,36 @@ extension SFTPConnection {
   /// Throws only for connection-level failures and a stop request, after every file under way has been reported as
   /// abandoned; what fails for one file goes to the handler.
   package func download(_ handler: any DownloadHandler, filesInFlight: Int) throws(SFTPError) {
-    var download = Download(handler: handler, stream: stream, logger: logger, openLimit: max(1, filesInFlight))
+    let queue = DownloadQueue(handler, filesInFlight: filesInFlight, stop: stop)
     do throws(SFTPError) {
-      try download.run()
+      try queue.work(over: self)
     } catch {
-      download.abandon()
+      queue.end(error)
       throw error
     }
   }
 }
 
-/// The state of one call of `download`. For each file: OPEN; then FSTAT and all READs; then FSTAT and CLOSE.
+/// What one connection does of a download. For each file: OPEN; then FSTAT and all READs; then FSTAT and CLOSE.
 /// The draft has requests on one handle take effect in the order sent (§3.1), so none of them waits for another.
-private struct Download {
+struct Download {
   /// Bytes of one READ; larger ones measured no faster, and every server allows this much (§6.4).
   private static let readBytes: UInt32 = 32_768
+  /// Servers that cut answers short are asked for no less than this.
+  private static let leastReadBytes: UInt32 = 4_096
   /// Bytes asked for and not delivered, of all files: what memory the reordering may take at most.
   private static let windowBytes: UInt64 = 16 << 20
   /// The same for one file, so that a large one leaves room for small ones.
   private static let fileWindowBytes: UInt64 = 8 << 20
+  /// Bytes of files taken and not read, above which no other is taken: the other connections want some too.
+  private static let takenBytesLimit: UInt64 = 32 << 20
   /// READs a file may ask for before it is another's turn.
   private static let readsPerTurn = 16
+  /// Bytes that must come in a window of so many time-outs; a file that ends counts as this many.
+  private static let leastBytes = 16_384
+  private static let paceTimeouts = 5.0
+  /// A connection that brought so much was worth having.
+  private static let gainBytes: UInt64 = 16 << 20
 
   private enum Purpose {
     case open
@@ -39,6 +48,8 @@ private struct Download {
   }
 
   private let handler: any DownloadHandler
+  private let queue: DownloadQueue
+  private let answersInOrder: Bool
   private let stream: MessageStream
   private let logger: Logger
   private var budget: HandleBudget
@@ -49,14 +60,38 @@ private struct Download {
   private var postponed: [Transfer] = []
   private var readers = Queue<Transfer>()
   private var bytesInFlight: UInt64 = 0
-  private var handlerIsEmpty = false
+  /// Bytes of active files that are not delivered, large ones left out.
+  private var takenBytes: UInt64 = 0
+  private var largeFiles = 0
+  /// Lowered to what the server gives at a time, if that is less.
+  private var readLimit = Download.readBytes
+  private var lastShortAnswer: UInt32 = 0
+  private var pace: Pace
+  private var finishedCount = 0
+  private var deliveredBytes: UInt64 = 0
 
-  init(handler: any DownloadHandler, stream: MessageStream, logger: Logger, openLimit: Int) {
+  /// - Parameter answersInOrder: the server is known to carry requests out one after the other.
+  init(
+    handler: any DownloadHandler, queue: DownloadQueue, stream: MessageStream, logger: Logger, answersInOrder: Bool,
+    filesInFlight: Int, caution: Int
+  ) {
     self.handler = handler
+    self.queue = queue
     self.stream = stream
     self.logger = logger
-    budget = HandleBudget(maximum: openLimit)
+    self.answersInOrder = answersInOrder
+    budget = HandleBudget(maximum: filesInFlight, caution: caution)
+    pace = Pace(leastUnits: Self.leastBytes, inSeconds: Self.paceTimeouts * Double(stream.timeoutSeconds))
   }
+
+  /// What this connection has taken and not finished.
+  var unfinished: [DownloadRequest] { active.values.map(\.request) + postponed.map(\.request) }
+
+  /// It got somewhere: a file ended, or a good part of a large one came.
+  var hasGained: Bool { finishedCount > 0 || deliveredBytes >= Self.gainBytes }
+
+  /// Nothing was asked of the server for a while.
+  mutating func rested() { pace.restart() }
 
   mutating func run() throws(SFTPError) {
     while true {
@@ -66,6 +101,7 @@ private struct Download {
         return
       }
       let ((file, purpose), reply) = try outstanding.next(on: stream)
+      if queue.isEnded { throw stream.fail(.stopped("download", "")) }
       file.outstanding -= 1
       switch purpose {
       case .open: opened(file, reply)
@@ -75,15 +111,10 @@ private struct Download {
       case .close: break
       }
       advance(file)
+      if pace.isStalled() {
+        throw stream.fail(.stalled("download", seconds: Int(Self.paceTimeouts) * stream.timeoutSeconds))
+      }
     }
-  }
-
-  /// Reports every file under way as abandoned.
-  mutating func abandon() {
-    for file in active.values { handler.finished(token: file.request.token, outcome: .abandoned) }
-    for file in postponed { handler.finished(token: file.request.token, outcome: .abandoned) }
-    active = [:]
-    postponed = []
   }
 
   private mutating func submit(_ request: Request, _ file: Transfer, _ purpose: Purpose) {
@@ -96,14 +127,18 @@ private struct Download {
     while hasRoom, let file = readers.pop() {
       file.isQueued = false
       for _ in 0..<Self.readsPerTurn
-      where file.wantsToRead && file.bytesInFlight < Self.fileWindowBytes && hasRoom {
-        let (offset, length) = file.nextRead(limit: Self.readBytes)
+      where file.wantsToRead && file.bytesInFlight < fileWindowBytes && hasRoom {
+        let (offset, length) = file.nextRead(limit: readLimit)
         bytesInFlight += UInt64(length)
         submitRead(file, offset, length)
       }
       enqueue(file)
     }
-    while hasRoom, budget.hasRoom, let file = nextFile() {
+    if let limits = stream.limits {
+      budget.lower(to: limits.openHandles)
+      readLimit = min(readLimit, limits.readBytes)
+    }
+    while hasRoom, budget.hasRoom, takenBytes < Self.takenBytesLimit, let file = nextFile() {
       active[ObjectIdentifier(file)] = file
       budget.opening()
       submit(.open(path: file.request.path), file, .open)
@@ -115,24 +150,25 @@ private struct Download {
     submit(.read(handle: handle, offset: offset, length: length), file, .read(offset: offset, length: length))
   }
 
+  /// The window of one file: a file that is alone may fill all of it.
+  private var fileWindowBytes: UInt64 { active.count == 1 ? Self.windowBytes : Self.fileWindowBytes }
+
   private var hasRoom: Bool {
     bytesInFlight < Self.windowBytes && outstanding.bytes < MessageStream.unansweredLimit
   }
 
   private mutating func enqueue(_ file: Transfer) {
-    guard !file.isQueued, file.wantsToRead, file.bytesInFlight < Self.fileWindowBytes else { return }
+    guard !file.isQueued, file.wantsToRead, file.bytesInFlight < fileWindowBytes else { return }
     file.isQueued = true
     readers.push(file)
   }
 
   private mutating func nextFile() -> Transfer? {
     if let below = postponed.last?.retryBelow, budget.inUse < below { return postponed.removeLast() }
-    if handlerIsEmpty { return nil }
-    guard let request = handler.next() else {
-      handlerIsEmpty = true
-      return nil
-    }
-    return Transfer(request)
+    guard let request = queue.take(large: largeFiles == 0) else { return nil }
+    let file = Transfer(request)
+    if file.isLarge { largeFiles += 1 } else { takenBytes += file.unreadBytes }
+    return file
   }
 
   private mutating func opened(_ file: Transfer, _ reply: Reply) {
@@ -199,15 +235,27 @@ private struct Download {
         file.outcome = .failed(.badAnswer("read", file.request.path, reason: fault))
         return
       }
+      pace.note(bytes.count)
       let count = UInt32(bytes.count)
       // Short answers are legal (§6.4): the rest is asked for at once, it counts as in flight already.
-      if count < length { submitRead(file, offset + UInt64(count), length - count) }
+      if count < length {
+        submitRead(file, offset + UInt64(count), length - count)
+        adapt(toAnswerOf: count)
+      }
       deliver(file, offset, bytes)
     case .status(let status) where status.code == Status.eof:
       file.outcome = .changed(reason: "it ended before byte \(offset + 1) of \(file.request.expected.size)")
     case .status(let status): file.outcome = .failed(status.error("read", file.request.path))
     default: file.outcome = .failed(wrongKind("read", file, reply))
     }
+  }
+
+  /// From now on asks for no more than the server gives at a time: the rest would cost a round trip again and again.
+  private mutating func adapt(toAnswerOf count: UInt32) {
+    defer { lastShortAnswer = count }
+    guard count == lastShortAnswer, count < readLimit, count >= Self.leastReadBytes else { return }
+    readLimit = count
+    logger.debug("the server cuts READs short", metadata: ["bytes": "\(count)"])
   }
 
   /// Hands over bytes that are next in the file, and what had come early behind them.
@@ -222,8 +270,13 @@ private struct Download {
     var next = Optional(bytes)
     while let bytes = next {
       file.deliveredTo += UInt64(bytes.count)
+      deliveredBytes += UInt64(bytes.count)
       bytesInFlight -= UInt64(bytes.count)
+      if !file.isLarge { takenBytes -= UInt64(bytes.count) }
+      let before = monotonicSeconds()
       handler.received(token: file.request.token, bytes: bytes)
+      // Whoever takes the bytes was slow, not the server.
+      if monotonicSeconds() - before > 1 { pace.restart() }
       next = file.takeNext()
     }
   }
@@ -237,6 +290,8 @@ private struct Download {
         file.isClosing = true
         if file.outcome == nil { submit(.fstat(handle: handle), file, .fstat) }
         submit(.close(handle: handle), file, .close)
+        // Such a server has closed it before it opens what is asked for next.
+        if answersInOrder { budget.closed() }
       } else {
         enqueue(file)
       }
@@ -244,9 +299,13 @@ private struct Download {
     // With nothing outstanding it may also just be waiting for its turn to read.
     guard file.outstanding == 0, file.isClosing || file.handle == nil else { return }
     bytesInFlight -= file.bytesInFlight
+    if file.isLarge { largeFiles -= 1 } else { takenBytes -= file.unreadBytes }
     active[ObjectIdentifier(file)] = nil
-    if file.handle != nil { budget.closed() }
-    handler.finished(token: file.request.token, outcome: file.outcome ?? .complete)
+    if file.handle != nil, !answersInOrder { budget.closed() }
+    pace.note(Self.leastBytes)
+    finishedCount += 1
+    budget.succeeded()
+    queue.finish(file.request, file.outcome ?? .complete)
   }
 
   private func wrongKind(_ operation: String, _ file: Transfer, _ reply: Reply) -> SFTPError {

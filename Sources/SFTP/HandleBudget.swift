@@ -9,20 +9,33 @@
 /// | the third in a row while others were held | too many: the limit becomes what was held |
 /// | again, with fewer open than the first time | this file's own failure; the limit goes back to where it began |
 struct HandleBudget {
-  private let maximum: Int
+  private var maximum: Int
   /// Opening or open, at most.
   private(set) var limit: Int
   /// Opening or open.
   private(set) var inUse = 0
   private var held = 0
   private var refusalsInARow = 0
+  /// What a careful beginning allows so far.
+  private var slowStart: Int
 
-  init(maximum: Int) {
+  /// - Parameter caution: connections that broke with nothing to show for it; each has the next begin with a sixteenth.
+  init(maximum: Int, caution: Int = 0) {
     self.maximum = maximum
     limit = maximum
+    slowStart = max(1, maximum >> (4 * min(caution, 8)))
   }
 
-  var hasRoom: Bool { inUse < limit }
+  var hasRoom: Bool { inUse < min(limit, slowStart) }
+
+  /// A file or directory ended: twice as many may be tried.
+  mutating func succeeded() { slowStart = min(slowStart * 2, maximum) }
+
+  /// The server says how many handles it gives.
+  mutating func lower(to count: Int) {
+    maximum = min(maximum, max(1, count))
+    limit = min(limit, maximum)
+  }
 
   /// What an OPEN that was answered with SSH_FX_FAILURE means.
   enum Refusal: Equatable {

@@ -25,6 +25,9 @@ final class MessageStream {
   private var end = 0
   private var outgoing = WireWriter()
   private var nextID: UInt32 = 0
+  private var limitsID: UInt32?
+  /// What the server has said of its limits, if it has.
+  private(set) var limits: ServerLimits?
   /// Set once the stream cannot be used any more; everything later fails with the same error.
   private(set) var broken: SFTPError?
 
@@ -63,13 +66,22 @@ final class MessageStream {
     return extensions
   }
 
+  /// Asks for the server's limits; nobody waits for the answer, which is picked out when it comes.
+  func askForLimits() { limitsID = submit(.limits).id }
+
   /// The next answer, whichever request it belongs to. Sends what is queued first.
   func receive() throws(SFTPError) -> (id: UInt32, reply: Reply) {
-    let packet = try nextPacket()
-    do throws(WireFault) {
-      return try Reply.decode(packet)
-    } catch {
-      throw fail(.protocolError("the server sent a packet that cannot be read: \(error)"))
+    while true {
+      let packet = try nextPacket()
+      let (id, reply): (UInt32, Reply)
+      do throws(WireFault) {
+        (id, reply) = try Reply.decode(packet)
+      } catch {
+        throw fail(.protocolError("the server sent a packet that cannot be read: \(error)"))
+      }
+      guard id == limitsID else { return (id, reply) }
+      limitsID = nil
+      if case .limits(let said) = reply { limits = said }
     }
   }
 
@@ -92,6 +104,7 @@ final class MessageStream {
   private func nextPacket() throws(SFTPError) -> UnsafeRawBufferPointer {
     if let broken { throw broken }
     if stop.isRequested { throw fail(.stopped("SFTP", "")) }
+    var deadline: Double?
     while true {
       let available = end - start
       var needed = 4
@@ -114,13 +127,14 @@ final class MessageStream {
         start = 0
         end = available
       }
-      try fill()
+      try fill(&deadline)
     }
   }
 
   /// Sends what can be sent and reads at least one byte.
-  private func fill() throws(SFTPError) {
-    var deadline: Double?
+  /// - Parameter deadline: when a whole packet must have come: a server that says something all the time and never
+  ///   finishes a sentence is as good as silent. Set here when the waiting begins.
+  private func fill(_ deadline: inout Double?) throws(SFTPError) {
     do throws(SFTPError) {
       while true {
         let left = outgoing.bytes.count

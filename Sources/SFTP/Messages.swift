@@ -11,11 +11,13 @@ enum MessageType {
   static let readdir: UInt8 = 12
   static let realpath: UInt8 = 16
   static let stat: UInt8 = 17
+  static let extended: UInt8 = 200
   static let status: UInt8 = 101
   static let handle: UInt8 = 102
   static let data: UInt8 = 103
   static let name: UInt8 = 104
   static let attributes: UInt8 = 105
+  static let extendedReply: UInt8 = 201
 }
 
 /// What we ask. Every one of them only reads: nothing in this program can change the remote side.
@@ -32,6 +34,8 @@ enum Request {
   case opendir(path: [UInt8])
   case readdir(handle: [UInt8])
   case realpath(path: [UInt8])
+  /// limits@openssh.com (OpenSSH's PROTOCOL, §4.8).
+  case limits
 
   /// Appends the whole packet, its length first.
   func encode(id: UInt32, into writer: inout WireWriter) {
@@ -62,6 +66,7 @@ enum Request {
     case .opendir(let path): plain(MessageType.opendir, path)
     case .readdir(let handle): plain(MessageType.readdir, handle)
     case .realpath(let path): plain(MessageType.realpath, path)
+    case .limits: plain(MessageType.extended, ServerLimits.extensionName)
     }
   }
 }
@@ -79,6 +84,8 @@ enum Reply: Equatable, Sendable {
   case data([UInt8])
   case names([NamedEntry])
   case attributes(FileAttributes)
+  /// The answer to an extended request, of which only `limits` is ever made.
+  case limits(ServerLimits)
 
   /// For messages about an answer of the wrong kind.
   var kind: String {
@@ -88,6 +95,7 @@ enum Reply: Equatable, Sendable {
     case .data: "data"
     case .names: "names"
     case .attributes: "attributes"
+    case .limits: "limits"
     }
   }
 
@@ -108,6 +116,7 @@ enum Reply: Equatable, Sendable {
     case MessageType.data: reply = .data(try reader.string())
     case MessageType.name: reply = .names(try names(&reader))
     case MessageType.attributes: reply = .attributes(try reader.attributes())
+    case MessageType.extendedReply: reply = .limits(try ServerLimits(&reader))
     default: throw .unknownType(type)
     }
     if case .names = reply { return (id, reply) }  // version 6 servers append an end-of-list flag
@@ -127,6 +136,24 @@ enum Reply: Equatable, Sendable {
       entries.append(NamedEntry(name: name, attributes: try reader.attributes()))
     }
     return entries
+  }
+}
+
+/// What an OpenSSH server says of itself (limits@openssh.com): four numbers, 0 where there is no limit.
+struct ServerLimits: Equatable, Sendable {
+  static let extensionName = Array("limits@openssh.com".utf8)
+
+  /// Bytes of one READ.
+  var readBytes: UInt32
+  /// Files and directories open at once.
+  var openHandles: Int
+
+  init(_ reader: inout WireReader) throws(WireFault) {
+    func limit(_ number: UInt64) -> UInt32 { number == 0 ? .max : UInt32(clamping: number) }
+    _ = try reader.uint64()  // packet length
+    readBytes = limit(try reader.uint64())
+    _ = try reader.uint64()  // bytes of one WRITE
+    openHandles = Int(limit(try reader.uint64()))
   }
 }
 

@@ -9,9 +9,9 @@ package final class SFTPConnection {
   package let facts: ConnectionFacts?
   let stream: MessageStream
   let logger: Logger
-  /// READDIR requests outstanding for one directory. More than one only with servers known to answer in order:
-  /// others (asyncssh) fail when two of them meet on one handle.
-  let readdirDepth: Int
+  let stop: StopSignal
+  /// The server is known to carry out requests strictly one after the other, as OpenSSH does.
+  let answersInOrder: Bool
 
   /// Connects, checks the host key, authenticates, and starts the SFTP subsystem.
   ///
@@ -38,11 +38,13 @@ package final class SFTPConnection {
   ) throws(SFTPError) {
     stream = MessageStream(channel, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop)
     self.logger = logger
+    self.stop = stop
     let extensions = try stream.greet()
     var facts = facts
     facts?.extensions = extensions.map { escaped($0) }
     self.facts = facts
-    readdirDepth = facts?.serverIdentification.hasPrefix("SSH-2.0-OpenSSH") == true ? 4 : 1
+    answersInOrder = facts?.serverIdentification.hasPrefix("SSH-2.0-OpenSSH") == true
+    if extensions.contains(ServerLimits.extensionName) { stream.askForLimits() }
   }
 
   /// The absolute path of `path`, which may be relative to the login directory (draft-ietf-secsh-filexfer-02 §6.11).

@@ -33,10 +33,10 @@ extension SFTPError {
     )
   }
 
-  /// Nothing came for `seconds`.
+  /// Nothing whole came for `seconds`.
   static func timeout(_ operation: String, _ subject: String, seconds: Int) -> SFTPError {
     SFTPError(
-      code: "timeout", operation: operation, subject: subject, reason: "the server said nothing for \(seconds) s",
+      code: "timeout", operation: operation, subject: subject, reason: "the server answered nothing for \(seconds) s",
       advice: "see SFTP_TIMEOUT", severity: .temporary)
   }
 
@@ -44,6 +44,13 @@ extension SFTPError {
   static func late(_ operation: String, _ subject: String, seconds: Int) -> SFTPError {
     SFTPError(
       code: "timeout", operation: operation, subject: subject, reason: "not done within \(seconds) s",
+      advice: "see SFTP_TIMEOUT", severity: .temporary)
+  }
+
+  /// Something came all the time, and as good as nothing in all.
+  static func stalled(_ operation: String, seconds: Int) -> SFTPError {
+    SFTPError(
+      code: "stalled", operation: operation, subject: "", reason: "the server got nowhere for \(seconds) s",
       advice: "see SFTP_TIMEOUT", severity: .temporary)
   }
 

@@ -9,9 +9,9 @@ final class Transfer {
   /// Requests of this file that have not been answered.
   var outstanding = 0
   /// Everything before this offset has been asked for.
-  var askedTo: UInt64 = 0
+  var askedTo: UInt64
   /// Everything before this offset has been delivered.
-  var deliveredTo: UInt64 = 0
+  var deliveredTo: UInt64
   /// Answers that came before those of earlier bytes, by offset.
   private(set) var early: [UInt64: [UInt8]] = [:]
   /// READs answered with fewer bytes than asked for, and the bytes of all answers.
@@ -24,10 +24,19 @@ final class Transfer {
   /// It is in the queue of those that want to read.
   var isQueued = false
 
-  init(_ request: DownloadRequest) { self.request = request }
+  init(_ request: DownloadRequest) {
+    self.request = request
+    askedTo = request.startAt
+    deliveredTo = request.startAt
+  }
+
+  var isLarge: Bool { DownloadQueue.isLarge(request) }
 
   /// Bytes asked for and not delivered.
   var bytesInFlight: UInt64 { askedTo - deliveredTo }
+
+  /// Bytes not delivered.
+  var unreadBytes: UInt64 { request.expected.size - deliveredTo }
 
   /// There is something to ask for.
   var wantsToRead: Bool { handle != nil && outcome == nil && askedTo < request.expected.size }

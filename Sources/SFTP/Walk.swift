@@ -6,19 +6,27 @@ extension SFTPConnection {
   ///
   /// Throws only for connection-level failures and a stop request; what fails for one directory goes to the visitor.
   package func walk(_ root: [UInt8], visitor: any TreeVisitor) throws(SFTPError) {
-    var walk = Walk(root: root, visitor: visitor, stream: stream, logger: logger, readdirDepth: readdirDepth)
-    try walk.run()
+    try WalkQueue(root: root, visitor: visitor, stop: stop).work(over: self)
   }
 }
 
-/// The state of one walk: directories waiting, directories open, and entries whose attributes are being asked for.
-private struct Walk {
-  /// Directories open at once.
-  private static let openLimit = 64
+/// What one connection does of a walk: directories open, and entries whose attributes are being asked for.
+///
+/// What a directory holds is told when its listing has ended, so that it can be listed again over another connection
+/// when this one breaks; only its subdirectories are passed on at once.
+struct Walk {
+  /// Directories open at once, with a server that answers in order and with any other.
+  private static let openLimits = (inOrder: 128, other: 64)
+  /// READDIR requests outstanding for one directory of a server that answers in order. Others (asyncssh) fail when two
+  /// of them meet on one handle.
+  private static let readdirDepth = 4
   /// Entries of one directory, beyond which a server is taken to list for ever.
   private static let entryLimit = 10_000_000
   /// Entries waiting for LSTAT, beyond which no more listing is asked for.
   private static let lstatLimit = 1024
+  /// Entries that must come in a window of so many time-outs; a directory that ends counts as this many.
+  private static let leastEntries = 16
+  private static let paceTimeouts = 5.0
 
   private enum Purpose {
     case opendir(OpenDirectory)
@@ -32,6 +40,10 @@ private struct Walk {
   private final class OpenDirectory {
     let path: RemotePath?
     let absolute: [UInt8]
+    /// What is known of it, should it have to be listed again.
+    var pending: PendingDirectory
+    var files: [ListedFile] = []
+    var skipped: [(name: [UInt8], reason: SkipReason)] = []
     /// Set when the server refused to open it: to be tried again when fewer than this many are open.
     var retryBelow: Int?
     var handle: [UInt8] = []
@@ -45,20 +57,20 @@ private struct Walk {
     var error: SFTPError?
     var isClosed = false
 
-    init(path: RemotePath?, absolute: [UInt8]) {
-      self.path = path
-      self.absolute = absolute
+    init(_ pending: PendingDirectory, root: [UInt8]) {
+      self.pending = pending
+      path = pending.path
+      absolute = pending.path.map { joinRemote(root, $0) } ?? root
     }
   }
 
-  private let root: [UInt8]
-  private let visitor: any TreeVisitor
+  private let queue: WalkQueue
   private let stream: MessageStream
   private let logger: Logger
-  private let readdirDepth: Int
+  private let answersInOrder: Bool
   private var outstanding = Outstanding<Purpose>()
-  /// Found, not yet opened; last in, first out, so that it stays short.
-  private var waiting: [RemotePath?] = [nil]
+  /// Taken from the queue and not finished.
+  private var taken: [ObjectIdentifier: OpenDirectory] = [:]
   /// Refused, perhaps because too many were open.
   private var postponed: [OpenDirectory] = []
   /// Open and free to take another READDIR.
@@ -66,26 +78,46 @@ private struct Walk {
   private var lstatQueue: [(OpenDirectory, NamedEntry)] = []
   private var lstatsOutstanding = 0
   private var toldFewHandles = false
-  private var budget = HandleBudget(maximum: Walk.openLimit)
+  private var budget: HandleBudget
+  private var pace: Pace
+  /// Directories listed, or found unlistable, over this connection.
+  private(set) var finishedCount = 0
 
-  init(root: [UInt8], visitor: any TreeVisitor, stream: MessageStream, logger: Logger, readdirDepth: Int) {
-    self.root = root
-    self.visitor = visitor
+  /// - Parameters:
+  ///   - answersInOrder: the server is known to carry requests out one after the other.
+  ///   - caution: connections that broke with nothing to show for it.
+  init(queue: WalkQueue, stream: MessageStream, logger: Logger, answersInOrder: Bool, caution: Int) {
+    self.queue = queue
     self.stream = stream
     self.logger = logger
-    self.readdirDepth = readdirDepth
+    self.answersInOrder = answersInOrder
+    let maximum = answersInOrder ? Self.openLimits.inOrder : Self.openLimits.other
+    budget = HandleBudget(maximum: maximum, caution: caution)
+    pace = Pace(leastUnits: Self.leastEntries, inSeconds: Self.paceTimeouts * Double(stream.timeoutSeconds))
   }
 
+  /// What this connection has taken and not finished.
+  var unfinished: [PendingDirectory] { taken.values.map(\.pending) }
+
+  /// Nothing was asked of the server for a while.
+  mutating func rested() { pace.restart() }
+
+  /// Lists until there is nothing to take, and everything taken is finished.
   mutating func run() throws(SFTPError) {
     while true {
       ask()
       if outstanding.isEmpty { return }
       let (purpose, reply) = try outstanding.next(on: stream)
+      if queue.isEnded { throw stream.fail(.stopped("list", "")) }
       switch purpose {
       case .opendir(let directory): opened(directory, reply)
       case .readdir(let directory, let number): listed(directory, number, reply)
       case .lstat(let directory, let entry): examined(directory, entry, reply)
-      case .close: budget.closed()
+      case .close:
+        if !answersInOrder { budget.closed() }
+      }
+      if pace.isStalled() {
+        throw stream.fail(.stalled("list", seconds: Int(Self.paceTimeouts) * stream.timeoutSeconds))
       }
     }
   }
@@ -99,6 +131,8 @@ private struct Walk {
       outstanding.submit(.lstat(path: path), for: .lstat(directory, entry), on: stream)
     }
     guard lstatQueue.isEmpty else { return }
+    if let limits = stream.limits { budget.lower(to: limits.openHandles) }
+    let readdirDepth = answersInOrder ? Self.readdirDepth : 1
     while hasRoom, let directory = listable.popLast() {
       while directory.readdirsOutstanding < readdirDepth, directory.endedAt == .max {
         outstanding.submit(
@@ -115,8 +149,10 @@ private struct Walk {
 
   private mutating func nextDirectory() -> OpenDirectory? {
     if let below = postponed.last?.retryBelow, budget.inUse < below { return postponed.removeLast() }
-    return waiting.popLast().map { path in
-      OpenDirectory(path: path, absolute: path.map { joinRemote(root, $0) } ?? root)
+    return queue.take().map { pending in
+      let directory = OpenDirectory(pending, root: queue.root)
+      taken[ObjectIdentifier(directory)] = directory
+      return directory
     }
   }
 
@@ -129,7 +165,7 @@ private struct Walk {
     case .status(let status) where status.code == Status.failure:
       let before = budget.limit
       switch budget.refused(below: directory.retryBelow) {
-      case .ownFailure: visitor.unknownDirectory(directory.path, status.error("list", directory.absolute))
+      case .ownFailure: finish(directory, status.error("list", directory.absolute))
       case .retry(let below):
         directory.retryBelow = below
         postponed.append(directory)
@@ -137,10 +173,10 @@ private struct Walk {
       if budget.limit < before { logFewHandles() }
     case .status(let status):
       budget.failed()
-      visitor.unknownDirectory(directory.path, status.error("list", directory.absolute))
+      finish(directory, status.error("list", directory.absolute))
     default:
       budget.failed()
-      visitor.unknownDirectory(directory.path, wrongKind(reply, directory))
+      finish(directory, wrongKind(reply, directory))
     }
   }
 
@@ -158,6 +194,7 @@ private struct Walk {
       end(directory, number, .badAnswer("list", directory.absolute, reason: "the server answered with no names"))
     case .names(let entries):
       directory.entries += entries.count
+      pace.note(entries.count)
       for entry in entries { found(directory, entry) }
       if directory.entries > Self.entryLimit {
         end(directory, number, .badAnswer("list", directory.absolute, reason: "more than \(Self.entryLimit) entries"))
@@ -171,6 +208,8 @@ private struct Walk {
     } else if directory.readdirsOutstanding == 0 && !directory.isClosed {
       directory.isClosed = true
       outstanding.submit(.close(handle: directory.handle), for: .close, on: stream)
+      // Such a server has closed it before it opens what is asked for next.
+      if answersInOrder { budget.closed() }
     }
     finishIfDone(directory)
   }
@@ -188,7 +227,7 @@ private struct Walk {
       deliver(directory, entry)
     } else if let fault = fault(directory, entry.name) {
       // Never asked about: the name would lead out of its directory.
-      visitor.skipped(directory: directory.path, name: entry.name, reason: .badName(fault))
+      directory.skipped.append((entry.name, .badName(fault)))
     } else {
       directory.lstatsWaiting += 1
       lstatQueue.append((directory, entry))
@@ -209,34 +248,26 @@ private struct Walk {
     case .status(let status) where status.code == Status.noSuchFile: break  // deleted since it was listed
     case .status(let status):
       let error = status.error("lstat", child(directory, entry.name))
-      visitor.skipped(directory: directory.path, name: entry.name, reason: .noAttributes(error.reason))
+      directory.skipped.append((entry.name, .noAttributes(error.reason)))
     default:
       let reason = "the server answered LSTAT with \(reply.kind)"
-      visitor.skipped(directory: directory.path, name: entry.name, reason: .noAttributes(reason))
+      directory.skipped.append((entry.name, .noAttributes(reason)))
     }
     finishIfDone(directory)
   }
 
-  /// Passes on an entry with whatever attributes could be learned.
-  private mutating func deliver(_ directory: OpenDirectory, _ entry: NamedEntry) {
-    func skip(_ reason: SkipReason) {
-      visitor.skipped(directory: directory.path, name: entry.name, reason: reason)
-    }
-    let path: RemotePath
-    do throws(RemotePath.Fault) {
-      path = try RemotePath(directory: directory.path, name: entry.name)
-    } catch {
-      return skip(.badName(error))
-    }
+  /// Takes note of an entry with whatever attributes could be learned.
+  private func deliver(_ directory: OpenDirectory, _ entry: NamedEntry) {
+    func skip(_ reason: SkipReason) { directory.skipped.append((entry.name, reason)) }
+    if let fault = fault(directory, entry.name) { return skip(.badName(fault)) }
     switch entry.attributes.kind {
     case nil: skip(.noAttributes("the server does not say what it is"))
     case .symlink: skip(.symlink)
     case .special: skip(.special)
-    case .directory:
-      if visitor.shouldDescend(into: path) { waiting.append(path) }
+    case .directory: descend(directory, entry.name)
     case .file:
       if let fingerprint = entry.attributes.fingerprint {
-        visitor.file(path, fingerprint)
+        directory.files.append(ListedFile(name: entry.name, fingerprint: fingerprint))
       } else {
         let missing = entry.attributes.size == nil ? "size" : "modification time"
         skip(.noAttributes("the server does not say its \(missing)"))
@@ -244,22 +275,41 @@ private struct Walk {
     }
   }
 
-  private func finishIfDone(_ directory: OpenDirectory) {
+  private func descend(_ directory: OpenDirectory, _ name: [UInt8]) {
+    // Never fails: the name has been judged. A name that is listed twice is one directory.
+    guard let path = try? RemotePath(directory: directory.path, name: name),
+      directory.pending.descended.insert(name).inserted
+    else { return }
+    if queue.tell({ $0.shouldDescend(into: path) }) { queue.add(path) }
+  }
+
+  private mutating func finishIfDone(_ directory: OpenDirectory) {
     guard directory.endedAt != .max, directory.readdirsOutstanding == 0, directory.lstatsWaiting == 0 else { return }
-    if let error = directory.error {
-      visitor.unknownDirectory(directory.path, error)
-    } else {
-      visitor.listedDirectory(directory.path)
+    finish(directory, directory.error)
+  }
+
+  /// Tells what the directory holds, and that it is listed, or why it is unknown.
+  private mutating func finish(_ directory: OpenDirectory, _ error: SFTPError?) {
+    guard taken.removeValue(forKey: ObjectIdentifier(directory)) != nil else { return }
+    pace.note(Self.leastEntries)
+    queue.tell { visitor in
+      if !directory.files.isEmpty { visitor.found(directory.files, in: directory.path) }
+      for entry in directory.skipped {
+        visitor.skipped(directory: directory.path, name: entry.name, reason: entry.reason)
+      }
+      if let error {
+        visitor.unknownDirectory(directory.path, error)
+      } else {
+        visitor.listedDirectory(directory.path)
+      }
     }
+    finishedCount += 1
+    budget.succeeded()
+    queue.finish()
   }
 
   private func fault(_ directory: OpenDirectory, _ name: [UInt8]) -> RemotePath.Fault? {
-    do throws(RemotePath.Fault) {
-      _ = try RemotePath(directory: directory.path, name: name)
-      return nil
-    } catch {
-      return error
-    }
+    RemotePath.fault(directory: directory.path, name: name)
   }
 
   private func child(_ directory: OpenDirectory, _ name: [UInt8]) -> [UInt8] {

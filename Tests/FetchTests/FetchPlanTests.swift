@@ -210,3 +210,9 @@ internal import Testing
     #expect(plan.nextDueMilliseconds == 145_000)
   }
 }
+
+extension RemoteListing {
+  fileprivate func file(_ path: RemotePath, _ fingerprint: Fingerprint) {
+    found([ListedFile(name: Array(path.name), fingerprint: fingerprint)], in: path.parent)
+  }
+}

@@ -14,6 +14,8 @@ final class FetchRig {
   let server: ScriptedSFTPServer
   let directory: TemporaryDirectory
   let stop = StopSignal()
+  /// Connections that the server lets in, in one run.
+  var connectionsAllowed = Int.max
   /// Milliseconds that every look at the boot clock adds, so that waiting takes no time.
   private let tick: Int64
   private let now: TestClock
@@ -60,11 +62,15 @@ final class FetchRig {
     let volume = try StagingVolume.open(
       path: directory.path, source: VolumeSource(host: "h", port: 22, user: "u", folder: "/in"),
       runStart: RunStart(command: "fetch", version: "0"), clock: clock)
-    let (server, stop, quiet) = (server, stop, logger)
+    let (server, quiet, allowed) = (server, logger, connectionsAllowed)
+    let before = server.statistics.connections
     let fetcher = Fetcher(
       source: configuration.sftp!, settings: configuration.staging, destination: Self.destination, volume: volume,
       stop: stop, logger: logger,
-      connect: { () throws(SFTPError) in
+      connect: { (stop) throws(SFTPError) in
+        if server.statistics.connections - before >= allowed {
+          throw SFTPError(code: "test", operation: "connect", subject: "", reason: "enough", severity: .fatal)
+        }
         let descriptor: Int32
         do { descriptor = try server.connect() } catch {
           throw SFTPError(code: "test", operation: "connect", subject: "", reason: "\(error)", severity: .temporary)

@@ -192,8 +192,9 @@ internal import Testing
     var faults = ScriptedSFTPServer.Faults()
     faults.cutAfterBytes = 500_000
     rig.server.setFaults(faults)
+    rig.connectionsAllowed = 1
     let report = try rig.fetch(inFlight: 4)
-    #expect(report.exitCode == .temporary)
+    #expect(report.exitCode == .fatal, "that of what kept the connection from being replaced")
     #expect(report.counts.fetched > 0 && report.counts.fetched < 40)
     for (path, content) in try rig.stagedTree() { #expect(files[path] == content) }
     #expect(try rig.leftovers().isEmpty)
@@ -201,6 +202,21 @@ internal import Testing
     #expect(try rig.fetch().exitCode == .done)
     #expect(try rig.stagedTree() == files)
     #expect(try rig.operations().filter { $0 == "fetched" }.count == 40, "nothing is fetched twice")
+  }
+
+  @Test func aLostConnectionIsReplacedInTheSameRun() throws {
+    let files = Dictionary(uniqueKeysWithValues: (0..<40).map { ("f\($0)", String(repeating: "\($0)", count: 20_000)) })
+    let rig = try FetchRig(files)
+    var faults = ScriptedSFTPServer.Faults()
+    faults.cutAfterBytes = 800_000
+    rig.server.setFaults(faults)
+    let report = try rig.fetch(inFlight: 4)
+    #expect(report.exitCode == .done)
+    #expect(report.counts.fetched == 40 && report.counts.failed == 0)
+    #expect(try rig.stagedTree() == files)
+    #expect(try rig.leftovers().isEmpty)
+    #expect(rig.server.statistics.connections > 1)
+    #expect(try rig.operations().filter { $0 == "fetched" }.count == 40)
   }
 
   @Test func hostileNamesStageNothingOutside() throws {

@@ -225,8 +225,8 @@ import Testing
   @Test func aStopRequestAbandonsWhatWasUnderWay() throws {
     let stop = StopSignal()
     let server = ScriptedSFTPServer(files: files)
-    let handler = RecordingHandler(files.keys.sorted().map { ($0, files[$0]!.count) })
-    handler.onReceive = { stop.request() }
+    let handler = RecordingHandler(
+      files.keys.sorted().map { ($0, files[$0]!.count) }, onReceive: { stop.request() })
     let connection = try server.client(stop: stop)
     let error = #expect(throws: SFTPError.self) { try connection.download(handler, filesInFlight: 8) }
     #expect(error?.code == "stopped")

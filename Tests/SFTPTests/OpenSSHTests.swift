@@ -82,7 +82,9 @@ private final class PathVisitor: TreeVisitor {
   var skipped = 0
 
   func shouldDescend(into directory: RemotePath) -> Bool { true }
-  func file(_ path: RemotePath, _ fingerprint: Fingerprint) { files[path] = fingerprint }
+  func found(_ found: [ListedFile], in directory: RemotePath?) {
+    for file in found { files[try! RemotePath(directory: directory, name: file.name)] = file.fingerprint }
+  }
   func listedDirectory(_ path: RemotePath?) { listed += 1 }
   func unknownDirectory(_ path: RemotePath?, _ error: SFTPError) {}
   func skipped(directory: RemotePath?, name: [UInt8], reason: SkipReason) { skipped += 1 }

@@ -1,6 +1,7 @@
 import Common
 import Logging
 import SFTP
+import Synchronization
 import TestSupport
 
 /// Remembers what a walk told it.
@@ -12,12 +13,17 @@ final class RecordingVisitor: TreeVisitor {
   var avoided: Set<String> = []
   /// Calls for a directory's entries that came after it was reported as listed.
   var late: [String] = []
+  /// Files that were told more than once.
+  var twice: [String] = []
 
   func shouldDescend(into directory: RemotePath) -> Bool { !avoided.contains(directory.description) }
 
-  func file(_ path: RemotePath, _ fingerprint: Fingerprint) {
-    if listed.contains(path.parent?.description ?? "") { late.append(path.description) }
-    files[path.description] = fingerprint
+  func found(_ files: [ListedFile], in directory: RemotePath?) {
+    for file in files {
+      let path = try! RemotePath(directory: directory, name: file.name)
+      if listed.contains(directory?.description ?? "") { late.append(path.description) }
+      if self.files.updateValue(file.fingerprint, forKey: path.description) != nil { twice.append(path.description) }
+    }
   }
 
   func listedDirectory(_ path: RemotePath?) { listed.append(path?.description ?? "") }
@@ -31,32 +37,64 @@ final class RecordingVisitor: TreeVisitor {
 
 /// Asks for files and keeps their bytes.
 final class RecordingHandler: DownloadHandler {
-  var requests: [DownloadRequest]
-  var bytes: [Int: [UInt8]] = [:]
-  var outcomes: [Int: DownloadOutcome] = [:]
-  var finishedTwice: [Int] = []
-  var onReceive: (() -> Void)?
+  private struct State {
+    var requests: [DownloadRequest]
+    var given: [Int: DownloadRequest] = [:]
+    var bytes: [Int: [UInt8]] = [:]
+    var outcomes: [Int: DownloadOutcome] = [:]
+    var finishedTwice: [Int] = []
+    var interruptions = 0
+  }
 
-  init(_ requests: [DownloadRequest]) { self.requests = requests.reversed() }
+  private let state: Mutex<State>
+  private let onReceive: (@Sendable () -> Void)?
+
+  init(_ requests: [DownloadRequest], onReceive: (@Sendable () -> Void)? = nil) {
+    state = Mutex(State(requests: requests.reversed()))
+    self.onReceive = onReceive
+  }
 
   /// One request for each file, its token its place.
-  convenience init(_ files: [(path: String, size: Int)], mtime: UInt32 = 1_700_000_000) {
+  convenience init(
+    _ files: [(path: String, size: Int)], mtime: UInt32 = 1_700_000_000, onReceive: (@Sendable () -> Void)? = nil
+  ) {
     self.init(
       files.enumerated().map { token, file in
         DownloadRequest(
           token: token, path: Array(file.path.utf8), expected: Fingerprint(size: UInt64(file.size), mtime: mtime))
-      })
+      }, onReceive: onReceive)
   }
 
-  func next() -> DownloadRequest? { requests.popLast() }
+  var bytes: [Int: [UInt8]] { state.withLock { $0.bytes } }
+  var outcomes: [Int: DownloadOutcome] { state.withLock { $0.outcomes } }
+  var finishedTwice: [Int] { state.withLock { $0.finishedTwice } }
+  var interruptions: Int { state.withLock { $0.interruptions } }
+
+  func next() -> DownloadRequest? {
+    state.withLock { state in
+      guard let next = state.requests.popLast() else { return nil }
+      state.given[next.token] = next
+      return next
+    }
+  }
 
   func received(token: Int, bytes: [UInt8]) {
-    self.bytes[token, default: []] += bytes
+    state.withLock { $0.bytes[token, default: []] += bytes }
     onReceive?()
   }
 
+  func interrupted(token: Int) -> DownloadRequest {
+    state.withLock { state in
+      state.bytes[token] = nil
+      state.interruptions += 1
+      return state.given[token]!
+    }
+  }
+
   func finished(token: Int, outcome: DownloadOutcome) {
-    if outcomes.updateValue(outcome, forKey: token) != nil { finishedTwice.append(token) }
+    state.withLock { state in
+      if state.outcomes.updateValue(outcome, forKey: token) != nil { state.finishedTwice.append(token) }
+    }
   }
 
   func isComplete(_ token: Int) -> Bool {

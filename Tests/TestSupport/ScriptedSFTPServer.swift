@@ -51,6 +51,12 @@ package final class ScriptedSFTPServer: Sendable {
     package var cutAfterBytes = Int.max
     /// The connection goes silent after so many bytes of answers.
     package var silentAfterBytes = Int.max
+    /// Opening one of these ends the connection.
+    package var deadly: Set<[UInt8]> = []
+    /// Waits so long before each answer …
+    package var pauseMilliseconds: UInt32 = 0
+    /// … and between the bytes of an answer, when this is set.
+    package var trickles = false
     /// Every READ is answered with no bytes and no error.
     package var emptyData = false
     /// READs from the beginning of a file get no answer.
@@ -67,6 +73,7 @@ package final class ScriptedSFTPServer: Sendable {
     package var mostOpenHandles = 0
     package var opens: [[UInt8]: Int] = [:]
     package var reads = 0
+    package var connections = 0
   }
 
   struct State {
@@ -111,6 +118,7 @@ package final class ScriptedSFTPServer: Sendable {
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw ScriptError(description: "socketpair: errno \(errno)") }
     let descriptor = ends[1]
+    state.withLock { $0.statistics.connections += 1 }
     Thread.detachNewThread {
       let connection = ScriptedConnection(self, descriptor)
       connection.serve()
@@ -129,6 +137,7 @@ private final class ScriptedConnection {
   private var handles: [[UInt8]: Handle] = [:]
   private var nextHandle: UInt32 = 0
   private var sentBytes = 0
+  private var isDead = false
 
   private struct Handle {
     var path: [UInt8]
@@ -147,7 +156,7 @@ private final class ScriptedConnection {
       let faults = server.state.withLock { $0.faults }
       if faults.answersInReverse { answers.reverse() }
       let isAlive = answers.allSatisfy { send($0, faults) }
-      if !isAlive { break }
+      if !isAlive || isDead { break }
     }
     let left = handles.count
     server.state.withLock { $0.statistics.openHandles -= left }
@@ -180,8 +189,11 @@ private final class ScriptedConnection {
     var bytes = answer[...]
     if sentBytes + answer.count > faults.cutAfterBytes { bytes = bytes.prefix(faults.cutAfterBytes - sentBytes) }
     sentBytes += bytes.count
+    if faults.pauseMilliseconds > 0, !faults.trickles { usleep(faults.pauseMilliseconds * 1000) }
     while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      if faults.trickles { usleep(faults.pauseMilliseconds * 1000) }
+      let most = faults.trickles ? 1 : bytes.count
+      let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, most, Int32(MSG_NOSIGNAL)) }
       if count <= 0 { return false }
       bytes = bytes.dropFirst(count)
     }
@@ -203,6 +215,10 @@ private final class ScriptedConnection {
     let faults = state.faults
     switch type {
     case 3, 11:  // OPEN, OPENDIR
+      if faults.deadly.contains(subject) {
+        isDead = true
+        return []
+      }
       if let code = faults.refused[subject] { return status(code) }
       guard let entry = state.tree[subject] else { return status(2) }
       if case .directory = entry.kind, type == 3 { return status(4) }
