@@ -24,10 +24,6 @@ struct Download {
   private static let readBytes: UInt32 = 32_768
   /// Servers that cut answers short are asked for no less than this.
   private static let leastReadBytes: UInt32 = 4_096
-  /// Bytes asked for and not delivered, of all files: what memory the reordering may take at most.
-  private static let windowBytes: UInt64 = 16 << 20
-  /// The same for one file, so that a large one leaves room for small ones.
-  private static let fileWindowBytes: UInt64 = 8 << 20
   /// Bytes of files taken and not read, above which no other is taken: the other connections want some too.
   private static let takenBytesLimit: UInt64 = 32 << 20
   /// READs a file may ask for before it is another's turn.
@@ -43,7 +39,7 @@ struct Download {
     case fstat
     /// LSTAT for what FSTAT left out.
     case lstat(FileAttributes)
-    case read(offset: UInt64, length: UInt32)
+    case read(offset: UInt64, length: UInt32, sent: Double)
     case close
   }
 
@@ -59,6 +55,7 @@ struct Download {
   /// Refused, perhaps because too many were open.
   private var postponed: [Transfer] = []
   private var readers = Queue<Transfer>()
+  private var readAhead = ReadAhead()
   private var bytesInFlight: UInt64 = 0
   /// Bytes of active files that are not delivered, large ones left out.
   private var takenBytes: UInt64 = 0
@@ -107,7 +104,7 @@ struct Download {
       case .open: opened(file, reply)
       case .fstat: examined(file, reply)
       case .lstat(let known): examined(file, reply, after: known)
-      case .read(let offset, let length): read(file, offset, length, reply)
+      case .read(let offset, let length, let sent): read(file, offset, length, sent, reply)
       case .close: break
       }
       advance(file)
@@ -147,14 +144,16 @@ struct Download {
 
   private mutating func submitRead(_ file: Transfer, _ offset: UInt64, _ length: UInt32) {
     guard let handle = file.handle else { return }
-    submit(.read(handle: handle, offset: offset, length: length), file, .read(offset: offset, length: length))
+    submit(
+      .read(handle: handle, offset: offset, length: length), file,
+      .read(offset: offset, length: length, sent: monotonicSeconds()))
   }
 
-  /// The window of one file: a file that is alone may fill all of it.
-  private var fileWindowBytes: UInt64 { active.count == 1 ? Self.windowBytes : Self.fileWindowBytes }
+  /// The window of one file: half, so that a large one leaves room for small ones, but all when it is alone.
+  private var fileWindowBytes: UInt64 { active.count == 1 ? readAhead.windowBytes : readAhead.windowBytes / 2 }
 
   private var hasRoom: Bool {
-    bytesInFlight < Self.windowBytes && outstanding.bytes < MessageStream.unansweredLimit
+    bytesInFlight < readAhead.windowBytes && outstanding.bytes < MessageStream.unansweredLimit
   }
 
   private mutating func enqueue(_ file: Transfer) {
@@ -224,7 +223,7 @@ struct Download {
     }
   }
 
-  private mutating func read(_ file: Transfer, _ offset: UInt64, _ length: UInt32, _ reply: Reply) {
+  private mutating func read(_ file: Transfer, _ offset: UInt64, _ length: UInt32, _ sent: Double, _ reply: Reply) {
     if file.outcome != nil { return }
     switch reply {
     case .data(let bytes) where bytes.isEmpty || bytes.count > Int(length):
@@ -236,6 +235,7 @@ struct Download {
         return
       }
       pace.note(bytes.count)
+      readAhead.answered(bytes: bytes.count, sent: sent, now: monotonicSeconds())
       let count = UInt32(bytes.count)
       // Short answers are legal (§6.4): the rest is asked for at once, it counts as in flight already.
       if count < length {

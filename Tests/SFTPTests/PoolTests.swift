@@ -232,6 +232,29 @@ import Testing
     #expect(queue.take(large: true) == nil)
   }
 
+  /// A server at so many seconds that sends so much a second at most: the window settles at twice what is under way,
+  /// within a few round trips.
+  @Test(arguments: [
+    (0.0002, 300e6, ReadAhead.leastBytes...ReadAhead.leastBytes), (0.05, 20e6, ReadAhead.leastBytes...(3 << 20)),
+    (0.05, 100e6, (9 << 20)...(11 << 20)), (0.2, 300e6, ReadAhead.mostBytes...ReadAhead.mostBytes),
+  ])
+  func theReadAheadFollowsTheWire(roundTripSeconds: Double, bytesPerSecond: Double, window: ClosedRange<UInt64>) {
+    var readAhead = ReadAhead()
+    var now = 0.0
+    // Each round trip brings what was asked for, or what the wire carries; the rest of it queues.
+    for _ in 0..<50 {
+      let carried = min(Double(readAhead.windowBytes) / roundTripSeconds, bytesPerSecond)
+      let delay = Double(readAhead.windowBytes) / carried
+      for step in 1...100 {
+        let at = now + roundTripSeconds * Double(step) / 100
+        let sent = now == 0 ? at - roundTripSeconds : at - delay
+        readAhead.answered(bytes: Int(carried * roundTripSeconds / 100), sent: sent, now: at)
+      }
+      now += roundTripSeconds
+    }
+    #expect(window.contains(readAhead.windowBytes), "\(readAhead.windowBytes)")
+  }
+
   @Test func onlyWhatWasAloneIsBlamed() {
     var blame = Blame<Int>()
     #expect(blame.lost(hasGained: true, taken: [1]) == nil)
