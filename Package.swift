@@ -45,6 +45,13 @@ let package = Package(
       dependencies: ["Common", "Staging", "Fetch", "Publish", "Audit", "Mirror", argumentParser, logging],
       swiftSettings: strict),
 
+    // Tools of `make bench`; not part of what is shipped.
+    .executableTarget(
+      name: "bench-proxy", dependencies: ["Common"], path: "Benchmarks/bench-proxy", swiftSettings: strict),
+    .executableTarget(
+      name: "bench-list", dependencies: ["Common", "SFTP", logging], path: "Benchmarks/bench-list",
+      swiftSettings: strict),
+
     .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
