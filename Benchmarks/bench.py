@@ -36,7 +36,7 @@ def options():
 
 def select(rows, only):
     if not only:
-        return rows
+        return [row for row in rows if not row.is_long]
     patterns = [pattern.strip() for pattern in only.split(",") if pattern.strip()]
     for pattern in patterns:
         if not any(fnmatch.fnmatch(row.id, pattern) for row in rows):

@@ -41,6 +41,16 @@ def our_fetch(name=OURS, **settings):
     return Client(name, command, is_ours=True)
 
 
+def wrote_nothing(staging):
+    """A check that the journal is as it was when this was called."""
+    directory = os.path.join(staging, "journal")
+
+    def sizes():
+        return {name: os.path.getsize(os.path.join(directory, name)) for name in os.listdir(directory)}
+    before = sizes()
+    return lambda _: None if sizes() == before else "it wrote to the journal"
+
+
 def our_listing(is_ours=True):
     """bench-list: the walk of `fetch`, with a visitor that only counts."""
     def command(run):

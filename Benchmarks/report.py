@@ -51,7 +51,8 @@ def judge(row, samples, target):
     late = any(sample.timed_out for sample in samples[name])
     best = f"{name}, the best of {len(target.against)}" if len(target.against) > 1 else name
     return {"against": best, "ours": f"{ours:.2f} s", "theirs": f"{'> ' if late else ''}{theirs:.2f} s",
-            "ratio": f"{'< ' if late else ''}{ratio:.3f}", "target": f"≤ {target.limit:g}", "holds": ratio <= target.limit}
+            "ratio": f"{'< ' if late else ''}{ratio:.3f}", "target": f"≤ {target.limit:g}",
+            "holds": ratio <= target.limit}
 
 
 def client_line(row, name, samples):
@@ -163,10 +164,10 @@ def document(rows, analysis_path):
             analysis = "## What bounds it\n\n" + file.read().strip()
     parts = [
         "# Results", "<!-- Made by `make bench` from results.json; the analysis is ANALYSIS.md. Do not edit. -->",
-        "Medians of wall-clock seconds. All clients of a row did the same work in turn, on one machine that was server "
-        "and client at once; absolute figures are that machine's, ratios are what counts. Ours is durable and journaled, "
-        "the peers are as they come. Every result was compared with its source. *CPU* and *peak* are the client's, "
-        "its children included; *server CPU* is sshd's. README.md in this directory says what is measured, and how.",
+        "Medians of wall-clock seconds. All clients of a row did the same work in turn, on one machine that was "
+        "server and client at once; absolute figures are that machine's, ratios are what counts. Ours is durable and "
+        "journaled, the peers are as they come. Every result was compared with its source. *CPU* and *peak* are the "
+        "client's, its children included; *server CPU* is sshd's. README.md in this directory says how it is measured.",
         "## Targets", _judged(rows), "![The medians](results.svg)", analysis, "## Rows",
     ]
     for row_id, row in rows.items():

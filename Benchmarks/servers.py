@@ -204,7 +204,8 @@ class Servers:
 
     def processor_seconds(self):
         """(of sshd, of the proxies) so far."""
-        return self.ssh.settled_processor_seconds(), sum(processor_seconds(p.process.pid) for p in self.proxies.values())
+        proxies = sum(processor_seconds(proxy.process.pid) for proxy in self.proxies.values())
+        return self.ssh.settled_processor_seconds(), proxies
 
     def stop(self):
         if self._store is not None:
