@@ -31,12 +31,13 @@ build: ## build the release binary
 	$(RELEASE)
 
 check: setup build ## format, import law, repository hygiene, deployment files, no warnings
-	swift format lint --strict --recursive --parallel Sources Tests Package.swift
+	swift format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
 	scripts/check-imports.sh
 	scripts/check-repository.sh
 	scripts/check-deploy.sh
 
 test: setup build ## unit, contract and end-to-end tests
+	.venv/bin/python -m unittest discover --buffer --start-directory Benchmarks --top-level-directory Benchmarks
 	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
 test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
@@ -45,7 +46,7 @@ test-long: setup build ## the same tests at full scale: more inputs, more kills,
 bench: build ## compare with rclone, lftp and sftp: QUICK=1, ONLY=row,…, RUNS=n; Benchmarks/README.md has more
 	@scripts/setup.sh --bench
 	$(SWIFT_BUILD) -c release --product bench-proxy
-	$(SWIFT_BUILD) -c release --product bench-list
+	$(SWIFT_BUILD) -c release --product bench-sftp
 	@.venv/bin/python Benchmarks/bench.py --build $(SCRATCH_PATH) $(BENCH_OPTIONS)
 
 image-test: setup ## build the container image and prove it in a Docker Engine
@@ -55,7 +56,7 @@ demo: setup build ## mirror fixtures/ from a throw-away sshd to a throw-away Sea
 	@scripts/demo.sh
 
 fmt: ## format the Swift sources
-	swift format --in-place --recursive --parallel Sources Tests Package.swift
+	swift format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
 
 clean: ## remove what was built; .venv stays
 	rm -rf $(SCRATCH_PATH)

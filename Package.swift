@@ -49,7 +49,7 @@ let package = Package(
     .executableTarget(
       name: "bench-proxy", dependencies: ["Common"], path: "Benchmarks/bench-proxy", swiftSettings: strict),
     .executableTarget(
-      name: "bench-list", dependencies: ["Common", "SFTP", logging], path: "Benchmarks/bench-list",
+      name: "bench-sftp", dependencies: ["Common", "SFTP", logging], path: "Benchmarks/bench-sftp",
       swiftSettings: strict),
 
     .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
@@ -74,5 +74,6 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "BenchmarkTests", dependencies: ["bench-proxy", "Common"], swiftSettings: strict),
   ]
 )

@@ -4,6 +4,7 @@
 Each run has an empty directory and starts after a sync(1). What was made is compared with the source, byte by byte.
 """
 import argparse
+import dataclasses
 import fcntl
 import fnmatch
 import os
@@ -14,7 +15,6 @@ import harness
 import report
 import servers
 import suites
-from clients import our_fetch
 
 ROOT = os.path.dirname(harness.HERE)
 
@@ -26,7 +26,7 @@ def options():
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="rounds (default 3; 1 with --quick)")
     parser.add_argument("--clients", default="", metavar="NAMES", help="only clients with these words in their names")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE…",
-                        help="one more fetch of ours with these settings; BINARY=… is another program. Repeatable")
+                        help="ours once more, with these variables; BINARY=… is another build of it. Repeatable")
     parser.add_argument("--record", action="store_true", help="keep the rows in RESULTS.md")
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     parser.add_argument("--cache", default=os.environ.get("BENCH_DIR") or "/tmp/sftp-to-s3-bench", metavar="DIR")
@@ -48,17 +48,22 @@ def narrow(rows, words, variants):
     """Leaves the clients that are asked for, and adds ours with other settings."""
     wanted = [word.strip() for word in words.split(",") if word.strip()]
     for row in rows:
-        if variants and any(client.name == our_fetch().name for client in row.clients):
-            for variant in variants:
-                settings = dict(pair.split("=", 1) for pair in variant.split())
-                row.clients.append(our_fetch(f"{our_fetch().name} {variant}", **settings))
+        # Where clients do not take turns, each needs what the one before has left.
+        if row.rotates:
+            ours = [client for client in row.clients if client.is_ours]
+            row.clients = row.clients + [vary(client, variant) for variant in variants for client in ours]
         if wanted:
             row.clients = [client for client in row.clients if any(word in client.name for word in wanted)]
     return [row for row in rows if row.clients]
 
 
+def vary(client, variant):
+    settings = dict(pair.split("=", 1) for pair in variant.split())
+    return dataclasses.replace(client, name=f"{client.name} {variant}", settings=settings)
+
+
 def find_tools(build):
-    tools = {name: os.path.join(build, "release", name) for name in ("sftp-to-s3", "bench-proxy", "bench-list")}
+    tools = {name: os.path.join(build, "release", name) for name in ("sftp-to-s3", "bench-proxy", "bench-sftp")}
     tools["rclone"] = os.path.join(ROOT, ".venv/bin/rclone")
     tools |= {name: shutil.which(name) or name for name in ("lftp", "sftp")}
     for path in tools.values():

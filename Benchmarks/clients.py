@@ -11,6 +11,7 @@ RCLONE_16 = "rclone --transfers 16"
 LFTP = "lftp mirror --parallel=4"
 SFTP = "sftp get -r"
 LISTING = "sftp-to-s3 (bare listing)"
+READING = "sftp-to-s3 (bytes dropped)"
 RCLONE_LIST = "rclone lsf -R"
 RCLONE_LIST_32 = "rclone lsf -R --checkers 32"
 RCLONE_SYNC = "rclone sync"
@@ -23,22 +24,21 @@ def our_environment(run, staging):
         "SFTP_HOST": "127.0.0.1", "SFTP_PORT": str(run.port), "SFTP_USER": getpass.getuser(),
         "SFTP_KEY_FILE": run.bench.servers.ssh.key_path, "SFTP_HOST_KEY": run.bench.servers.ssh.fingerprint(),
         "SFTP_FOLDER_NAME": run.tree.path, "STAGING_DIR": staging, "SETTLE_SECONDS": "0", "LOG_LEVEL": "warning",
-    }
+    } | run.settings
 
 
-def ours(run, *arguments, staging, check, **settings):
-    binary = settings.pop("BINARY", run.bench.binary)
-    return Command([binary, *arguments], check, our_environment(run, staging) | settings)
+def ours(run, *arguments, staging, check, **variables):
+    binary = run.settings.get("BINARY", run.bench.binary)
+    return Command([binary, *arguments], check, our_environment(run, staging) | variables)
 
 
-def our_fetch(name=OURS, **settings):
+def our_fetch():
     """`fetch` into an empty volume: durable, and journaled."""
     def command(run):
         staging = os.path.join(run.directory, "staging")
         os.mkdir(staging)
-        return ours(run, "fetch", staging=staging, **settings,
-                    check=lambda _: run.tree.fault_of(os.path.join(staging, "files")))
-    return Client(name, command, is_ours=True)
+        return ours(run, "fetch", staging=staging, check=lambda _: run.tree.fault_of(os.path.join(staging, "files")))
+    return Client(OURS, command, is_ours=True)
 
 
 def wrote_nothing(staging):
@@ -51,14 +51,23 @@ def wrote_nothing(staging):
     return lambda _: None if sizes() == before else "it wrote to the journal"
 
 
-def our_listing(is_ours=True):
-    """bench-list: the walk of `fetch`, with a visitor that only counts."""
+def our_walk(name, does, is_ours):
     def command(run):
         def check(output):
             expected = [run.tree.count, run.tree.bytes]
             return None if list(map(int, output.split()[:2])) == expected else f"{output.strip()}, not {expected}"
-        return Command([run.bench.tools["bench-list"]], check, our_environment(run, run.directory))
-    return Client(LISTING, command, is_ours)
+        return Command([run.bench.tools["bench-sftp"], does], check, our_environment(run, run.directory))
+    return Client(name, command, is_ours)
+
+
+def our_listing(is_ours=True):
+    """The walk of `fetch`, with a visitor that only counts."""
+    return our_walk(LISTING, "list", is_ours)
+
+
+def our_reading():
+    """The walk and the download of `fetch`, with nothing made of the bytes."""
+    return our_walk(READING, "read", is_ours=False)
 
 
 def rclone_environment(run):

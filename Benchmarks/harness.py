@@ -39,6 +39,7 @@ class Run:
     directory: str  # its own, new and empty
     round_directory: str  # shared with the other clients of this round
     row_directory: str  # shared with all runs of the row
+    settings: dict = dataclasses.field(default_factory=dict)  # the client's
 
     @property
     def port(self):
@@ -62,6 +63,8 @@ class Client:
     name: str
     command: typing.Callable[[Run], Command]
     is_ours: bool = False
+    # Variables for a program of ours; BINARY is another build of it.
+    settings: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -178,7 +181,7 @@ class Bench:
         slug = "".join(character if character.isalnum() else "-" for character in client.name)
         directory = os.path.join(round_directory, slug)
         os.makedirs(directory)
-        command = client.command(Run(self, row, directory, round_directory, row_directory))
+        command = client.command(Run(self, row, directory, round_directory, row_directory, client.settings))
         os.sync()
         output = directory + ".log"
         before = self.servers.processor_seconds()

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 
+import growth
 import harness
 import plot
 
@@ -146,7 +147,7 @@ def _place(row_id):
     """Kinds of work together, in the order of their size or their round trip."""
     kind, _, rest = row_id.partition("-")
     digits = "".join(character for character in rest if character.isdigit())
-    order = ["small", "big", "list", "noop", "scale"]
+    order = ["small", "big", "list", "noop", "scale", "bounds"]
     return (order.index(kind) if kind in order else len(order), kind, int(digits or 0), rest)
 
 
@@ -168,8 +169,12 @@ def document(rows, analysis_path):
         "server and client at once; absolute figures are that machine's, ratios are what counts. Ours is durable and "
         "journaled, the peers are as they come. Every result was compared with its source. *CPU* and *peak* are the "
         "client's, its children included; *server CPU* is sshd's. README.md in this directory says how it is measured.",
-        "## Targets", _judged(rows), "![The medians](results.svg)", analysis, "## Rows",
+        "## Targets", _judged(rows), "![The medians](results.svg)",
     ]
+    grown = growth.lines(rows)
+    if grown:
+        parts += ["## Growth", table(growth.HEAD, grown)]
+    parts += [analysis, "## Rows"]
     for row_id, row in rows.items():
         parts.append(f"### {row_id}\n\n{row['title']}, round trip {row['round_trip_ms']} ms. {row['stamp']['date']}, "
                      f"{row['stamp']['versions']['sftp-to-s3']}.\n\n" + table(HEAD, row["clients"]))

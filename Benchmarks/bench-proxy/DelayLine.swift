@@ -7,10 +7,11 @@ import Glibc
 /// bounds what can be on its way, as bandwidth times delay does on a real line: 64 MiB are 2.6 GB/s at a round trip of
 /// 50 ms, 670 MB/s at 200 ms. It is used from the front again whenever it is empty, so that a line without delay stays
 /// in the cache.
-final class DelayLine: @unchecked Sendable {
+package final class DelayLine: @unchecked Sendable {
   // @unchecked: the ring's bytes are touched by the reader in the free part and by the writer in the filled part, and
   // both parts are told apart under the monitor.
-  static let capacityBytes = 64 << 20
+  /// Bytes that can be on their way.
+  package static let capacityBytes = 64 << 20
   /// One read takes at most this.
   private static let pieceBytes = 256 << 10
   /// One write gives at most this.

@@ -1,5 +1,5 @@
 import Common
-import Glibc
+package import Glibc
 
 /// A TCP proxy on loopback that makes a line longer, and not thinner: every byte arrives later by half the round trip,
 /// at any bandwidth, and a connection is set up as late as TCP's three-way handshake would have it.
@@ -92,7 +92,8 @@ private func setNoDelay(_ socket: Int32) {
   setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
 }
 
-private func withLoopback<Result>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+/// Calls `body` with a loopback address.
+package func withLoopback<Result>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)
   address.sin_port = port.bigEndian

@@ -1,7 +1,7 @@
 """The suites: each module has `rows(is_quick)`, a list of harness.Row. A new one is added here."""
-from suites import fetch, listing, nothing, scale
+from suites import bounds, fetch, listing, nothing, scale
 
-ALL = [fetch, listing, nothing, scale]
+ALL = [fetch, listing, nothing, scale, bounds]
 
 
 def rows(is_quick):
