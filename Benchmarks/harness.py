@@ -65,6 +65,7 @@ class Client:
     is_ours: bool = False
     # Variables for a program of ours; BINARY is another build of it.
     settings: dict = dataclasses.field(default_factory=dict)
+    most_rounds: int = 1000
 
 
 @dataclasses.dataclass
@@ -167,7 +168,7 @@ class Bench:
         for number in range(rounds):
             for client in order(row.clients, number, row.rotates):
                 # Who did not finish once is not waited for again.
-                if any(not sample.is_good for sample in samples[client.name]):
+                if number >= client.most_rounds or any(not sample.is_good for sample in samples[client.name]):
                     continue
                 sample = self._run(row, client, row_directory, number)
                 samples[client.name].append(sample)

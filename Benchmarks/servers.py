@@ -4,9 +4,11 @@ import os
 import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 MIB = 1 << 20
 
 
@@ -25,6 +27,11 @@ def processor_seconds(process_id, with_ended_children=False):
         fields = file.read().rpartition(")")[2].split()
     ticks = fields[11:15] if with_ended_children else fields[11:13]
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def children(process_id):
+    with open(f"/proc/{process_id}/task/{process_id}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
 
 
 class SSHServer:
@@ -58,7 +65,10 @@ Subsystem sftp internal-sftp
 """)
         self.log_path = os.path.join(directory, "sshd.log")
         with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", config], stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", os.path.join(HERE, "keeper.py"), "/usr/sbin/sshd", "-D", "-e", "-f", config],
+                stdout=subprocess.PIPE, stderr=log, text=True)
+        self.server_id = int(self.process.stdout.readline() or 0)
         self._wait()
 
     def _wait(self):
@@ -88,13 +98,10 @@ Subsystem sftp internal-sftp
     def settled_processor_seconds(self):
         """Its processor time, once no connection is left: a session is counted when it has ended."""
         end = time.monotonic() + 5
-        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        while time.monotonic() < end:
-            with open(children, encoding="ascii") as file:
-                if not file.read().strip():
-                    break
+        while time.monotonic() < end and (children(self.server_id) or children(self.process.pid) != [self.server_id]):
             time.sleep(0.01)
-        return processor_seconds(self.process.pid, with_ended_children=True)
+        keeper = processor_seconds(self.process.pid, with_ended_children=True)
+        return keeper + processor_seconds(self.server_id, with_ended_children=True)
 
     def stop(self):
         self.process.terminate()

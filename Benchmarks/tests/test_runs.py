@@ -1,4 +1,5 @@
 """What runs and measures: the sets of files, the measuring process, the rounds, and what is selected."""
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import unittest
 
 import bench
 import harness
+import servers
 import suites
 import trees
 from harness import Client, Command, Row
@@ -93,6 +95,25 @@ class MeasureTests(Directory):
             os.killpg(group, 0)
 
 
+class KeeperTests(unittest.TestCase):
+    def test_what_a_server_leaves_behind_is_counted_and_ended_with_it(self):
+        burn = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+        script = f"({sys.executable} -c '{burn}' &); exec sleep 60"
+        keeper = subprocess.Popen([sys.executable, "-I", "-S", os.path.join(harness.HERE, "keeper.py"), "/bin/sh", "-c",
+                                   script], stdout=subprocess.PIPE, text=True)
+        server = int(keeper.stdout.readline())
+        end = time.monotonic() + 30
+        while servers.processor_seconds(keeper.pid, with_ended_children=True) < 0.28 and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertGreaterEqual(servers.processor_seconds(keeper.pid, with_ended_children=True), 0.28)
+        self.assertLess(servers.processor_seconds(server, with_ended_children=True), 0.28)
+        keeper.terminate()
+        keeper.wait()
+        keeper.stdout.close()
+        with self.assertRaises(ProcessLookupError):
+            os.kill(server, 0)
+
+
 class Idle:
     """Servers that use no time."""
 
@@ -129,6 +150,12 @@ class RoundTests(Directory):
         failing = Client("failing", lambda run: Command(["sh", "-c", "echo why; exit 9"], lambda _: None))
         shutil.rmtree(os.path.join(self.path, "cache", "runs"))
         self.assertEqual(self.carry_out([failing], 1)["failing"][0].fault, "exit code 9: why")
+
+    def test_a_slow_client_can_have_fewer_rounds(self):
+        log = []
+        once = dataclasses.replace(self.copier("once", log), most_rounds=1)
+        samples = self.carry_out([once, self.copier("ever", log)], 3)
+        self.assertEqual([len(samples["once"]), len(samples["ever"])], [1, 3])
 
     def test_a_client_over_the_limit_is_not_waited_for_twice(self):
         sleeper = Client("sleeper", lambda run: Command(["sleep", "30"], lambda _: None))
