@@ -2,8 +2,8 @@
 
     keeper.py COMMAND…
 
-Prints the server's process id. sshd does not wait for its SFTP server when a client goes without taking leave. Ends with
-the server; ends the server when it is ended itself, or when who started it is.
+Prints the server's process id. (sshd does not wait for its SFTP server when a client goes without taking leave.) Ends
+with the server; ends the server when it is ended itself, or when who started it is.
 """
 import ctypes
 import os

@@ -65,9 +65,9 @@ Subsystem sftp internal-sftp
 """)
         self.log_path = os.path.join(directory, "sshd.log")
         with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", os.path.join(HERE, "keeper.py"), "/usr/sbin/sshd", "-D", "-e", "-f", config],
-                stdout=subprocess.PIPE, stderr=log, text=True)
+            keeper = [sys.executable, "-I", "-S", os.path.join(HERE, "keeper.py")]
+            self.process = subprocess.Popen([*keeper, "/usr/sbin/sshd", "-D", "-e", "-f", config],
+                                            stdout=subprocess.PIPE, stderr=log, text=True)
         self.server_id = int(self.process.stdout.readline() or 0)
         self._wait()
 

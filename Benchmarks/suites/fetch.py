@@ -26,7 +26,8 @@ def rows(is_quick):
     if not is_quick:
         # rclone needs ten minutes, the others an hour each.
         far = row(small, "small", 200, fast, limit_seconds=900)
-        far.clients = [client if client.is_ours else dataclasses.replace(client, most_rounds=1) for client in far.clients]
+        far.clients = [client if client.is_ours else dataclasses.replace(client, most_rounds=1)
+                       for client in far.clients]
         result += [
             far,
             row(big, "big", 200, [clients.RCLONE, clients.RCLONE_16, clients.SFTP]),
