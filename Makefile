@@ -15,6 +15,11 @@ SWIFT_BUILD = swift build --scratch-path $(SCRATCH_PATH) --jobs $(JOBS)
 RELEASE = $(SWIFT_BUILD) -c release --product sftp-to-s3 --explicit-target-dependency-import-check error
 BINARY = $(abspath $(SCRATCH_PATH))/release/sftp-to-s3
 
+# What `make bench` is asked to do; a whole run is kept in Benchmarks/RESULTS.md, a part of it only with RECORD=1.
+BENCH_OPTIONS = $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) \
+  $(if $(CLIENTS),--clients '$(CLIENTS)') $(if $(VARIANT),--variant '$(VARIANT)') $(if $(LIST),--list) \
+  $(if $(RECORD)$(if $(QUICK)$(ONLY)$(CLIENTS)$(VARIANT),,1),--record)
+
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-11s %s\n' "$$name" "$$what"; done
 
@@ -26,16 +31,23 @@ build: ## build the release binary
 	$(RELEASE)
 
 check: setup build ## format, import law, repository hygiene, deployment files, no warnings
-	swift format lint --strict --recursive --parallel Sources Tests Package.swift
+	swift format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
 	scripts/check-imports.sh
 	scripts/check-repository.sh
 	scripts/check-deploy.sh
 
 test: setup build ## unit, contract and end-to-end tests
+	.venv/bin/python -m unittest discover --buffer --start-directory Benchmarks --top-level-directory Benchmarks
 	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
 test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
 	SFTP_TO_S3_LONG=1 SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
+
+bench: build ## compare with rclone, lftp and sftp: QUICK=1, ONLY=row,…, RUNS=n; Benchmarks/README.md has more
+	@scripts/setup.sh --bench
+	$(SWIFT_BUILD) -c release --product bench-proxy
+	$(SWIFT_BUILD) -c release --product bench-sftp
+	@.venv/bin/python Benchmarks/bench.py --build $(SCRATCH_PATH) $(BENCH_OPTIONS)
 
 image-test: setup ## build the container image and prove it in a Docker Engine
 	@scripts/image-test.sh
@@ -44,9 +56,9 @@ demo: setup build ## mirror fixtures/ from a throw-away sshd to a throw-away Sea
 	@scripts/demo.sh
 
 fmt: ## format the Swift sources
-	swift format --in-place --recursive --parallel Sources Tests Package.swift
+	swift format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
 
 clean: ## remove what was built; .venv stays
 	rm -rf $(SCRATCH_PATH)
 
-.PHONY: help setup build check test test-long image-test demo fmt clean
+.PHONY: help setup build check test test-long bench image-test demo fmt clean

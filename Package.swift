@@ -45,6 +45,13 @@ let package = Package(
       dependencies: ["Common", "Staging", "Fetch", "Publish", "Audit", "Mirror", argumentParser, logging],
       swiftSettings: strict),
 
+    // Tools of `make bench`; not part of what is shipped.
+    .executableTarget(
+      name: "bench-proxy", dependencies: ["Common"], path: "Benchmarks/bench-proxy", swiftSettings: strict),
+    .executableTarget(
+      name: "bench-sftp", dependencies: ["Common", "SFTP", logging], path: "Benchmarks/bench-sftp",
+      swiftSettings: strict),
+
     .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
@@ -67,5 +74,6 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EndToEndTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "BenchmarkTests", dependencies: ["bench-proxy", "Common"], swiftSettings: strict),
   ]
 )

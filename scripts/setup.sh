@@ -3,17 +3,20 @@
 #
 #   scripts/setup.sh               everything
 #   scripts/setup.sh --build-only  only what `swift build` needs
+#   scripts/setup.sh --bench       everything, and what `make bench` compares with
 #
 # Silent and fast when there is nothing to do. Exit code 2 when something is missing that it cannot install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build_only=false
+bench=false
 case "${1-}" in
   "") ;;
   --build-only) build_only=true ;;
+  --bench) bench=true ;;
   *)
-    echo "usage: scripts/setup.sh [--build-only]" >&2
+    echo "usage: scripts/setup.sh [--build-only | --bench]" >&2
     exit 2
     ;;
 esac
@@ -43,6 +46,7 @@ find_missing() {
   missing util-linux has setpriv
   missing systemd has systemd-analyze
   missing python3 has python3
+  if $bench; then missing lftp has lftp; fi
   if [ ! -x .venv/bin/python ]; then
     missing python3-venv python3 -c 'import ensurepip, venv' 2>/dev/null
   fi

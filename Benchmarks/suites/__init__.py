@@ -1,0 +1,8 @@
+"""The suites: each module has `rows(is_quick)`, a list of harness.Row. A new one is added here."""
+from suites import bounds, fetch, listing, nothing, scale
+
+ALL = [fetch, listing, nothing, scale, bounds]
+
+
+def rows(is_quick):
+    return [row for suite in ALL for row in suite.rows(is_quick)]
