@@ -42,6 +42,9 @@ struct Committer: Sendable {
         try staged.synchronizeChanges()
       }
     }
+    try onVolume("forget what had come of large files") { () throws(SystemFailure) in
+      for file in files where file.isLarge { try volume.removeSidecar(of: file.temporary) }
+    }
     outcome.note(committed: files)
     volume.heartbeat.beat()
   }
@@ -64,7 +67,7 @@ struct Committer: Sendable {
             reason: "something that this program did not put there stands in files/ (\(error.reason))",
             advice: "move it out of the staging volume", severity: .item), on: file.item.path)
         try onVolume("remove a temporary file") { () throws(SystemFailure) in
-          try volume.removeTemporary(file.temporary)
+          try volume.removePartial(file.temporary)
         }
       }
     }

@@ -80,7 +80,7 @@ package struct Fetcher {
       plan = makePlan(listing, observed)
     }
     report.take(listing, plan)
-    try carryOut(plan, from: root, over: pool, &report)
+    try carryOut(plan, listing, from: root, over: pool, &report)
   }
 
   private func openPool() throws(SFTPError) -> ConnectionPool {
@@ -144,14 +144,19 @@ package struct Fetcher {
   }
 
   private func carryOut(
-    _ plan: FetchPlan, from root: [UInt8], over pool: ConnectionPool, _ report: inout FetchReport
+    _ plan: FetchPlan, _ listing: RemoteListing, from root: [UInt8], over pool: ConnectionPool,
+    _ report: inout FetchReport
   ) throws {
     try drop(plan.drop)
+    let partials = try takeStock(plan, listing)
     let outcome = TransferOutcome()
     for path in plan.contradictory { outcome.note(Self.contradiction(path), on: path) }
     let transferred = Result {
       if plan.fetch.isEmpty { return }
-      let transfer = Transfer(items: plan.fetch, remoteRoot: root, stop: stop, outcome: outcome)
+      let work = Transfer.Work(
+        items: plan.fetch, remoteRoot: root, partials: partials, held: HeldFiles(plan, clock: volume.clock),
+        resumes: source.resumesLargeFiles)
+      let transfer = Transfer(work, stop: stop, outcome: outcome, logger: logger)
       try transfer.run(
         over: pool, into: volume,
         commit: Committer(volume: volume, destination: destination, hostKey: report.hostKey),
@@ -168,6 +173,17 @@ package struct Fetcher {
     }
     try transferred.get()
     if stop.isRequested { throw PhaseFailure.stopped("fetch") }
+  }
+
+  /// The parts of large files that this run goes on with, by their place in the plan. Removes those that no run will.
+  private func takeStock(_ plan: FetchPlan, _ listing: RemoteListing) throws(StagingError) -> [Int: PartialFile] {
+    let partials = PartialPlan(
+      volume.partials, plan: plan, listing: listing, source: volume.sourceDescription,
+      isEnabled: source.resumesLargeFiles)
+    try onVolume("remove what had come of large files") { () throws(SystemFailure) in
+      for partial in partials.remove { try volume.removePartial(partial.temporary) }
+    }
+    return partials.resume
   }
 
   private func keepObservations(_ plan: FetchPlan, _ outcome: TransferOutcome) {

@@ -274,9 +274,13 @@ struct Download {
       bytesInFlight -= UInt64(bytes.count)
       if !file.isLarge { takenBytes -= UInt64(bytes.count) }
       let before = monotonicSeconds()
-      handler.received(token: file.request.token, bytes: bytes)
+      let isWanted = handler.received(token: file.request.token, bytes: bytes)
       // Whoever takes the bytes was slow, not the server.
       if monotonicSeconds() - before > 1 { pace.restart() }
+      if !isWanted {
+        file.outcome = .changed(reason: "no more of it is wanted")
+        return
+      }
       next = file.takeNext()
     }
   }

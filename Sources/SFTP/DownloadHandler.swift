@@ -19,17 +19,27 @@ package struct DownloadRequest: Sendable {
   }
 }
 
+/// What a handler has to download.
+package enum NextDownload: Sendable {
+  case file(DownloadRequest)
+  /// Nothing now, perhaps something soon: the handler is asked again.
+  case later
+  /// No more for this call of `download`.
+  case none
+}
+
 /// Gives files to download and takes their bytes. Several connections call it, each from a thread of its own; the calls
 /// for one file never overlap.
 package protocol DownloadHandler: AnyObject, Sendable {
-  /// The next file; nil when there is no more for this call of `download`.
-  func next() -> DownloadRequest?
+  /// The next file. Must not block: all connections wait meanwhile.
+  func next() -> NextDownload
   /// Bytes of a file, in file order, pieces of different files mixed. May block: the server then waits.
-  func received(token: Int, bytes: [UInt8])
+  /// - Returns: false when no more of this file is wanted; it then ends as `.changed`.
+  func received(token: Int, bytes: [UInt8]) -> Bool
   /// The connection broke while the file was under way. How to go on with it, over whatever connection comes: its bytes
   /// then begin anew at `startAt`.
   func interrupted(token: Int) -> DownloadRequest
-  /// Called exactly once for every request that `next` handed out.
+  /// Called exactly once for every request that `next` handed out; the same token may be handed out again after that.
   func finished(token: Int, outcome: DownloadOutcome)
 }
 
@@ -38,7 +48,7 @@ package enum DownloadOutcome: Sendable {
   /// The file's attributes before the first and after the last read were the expected ones, and exactly its bytes from
   /// `startAt` to its end have been delivered.
   case complete
-  /// It grew, shrank or was rewritten: what was delivered is to be discarded.
+  /// It grew, shrank or was rewritten, or the handler wanted no more of it: what was delivered is to be discarded.
   case changed(reason: String)
   /// This file only: not there, not permitted, or answered wrongly.
   case failed(SFTPError)

@@ -16,9 +16,12 @@ final class DownloadQueue: SharedWork {
     var finished = 0
     var blame = Blame<Int>()
     var isHandlerEmpty = false
+    /// The handler had nothing when it was last asked, and may have something by now.
+    var isHandlerWaiting = false
     var failure: SFTPError?
 
-    var isDrained: Bool { returned.isEmpty && firstLarge == large.count && isHandlerEmpty }
+    var isHoldingFiles: Bool { !returned.isEmpty || firstLarge < large.count }
+    var isDrained: Bool { !isHoldingFiles && isHandlerEmpty }
   }
 
   private let handler: any DownloadHandler
@@ -87,10 +90,12 @@ final class DownloadQueue: SharedWork {
         return state.returned.remove(at: index)
       }
       while !state.isHandlerEmpty {
-        guard let request = handler.next() else {
-          state.isHandlerEmpty = true
-          break
+        let next = handler.next()
+        guard case .file(let request) = next else {
+          if case .later = next { state.isHandlerWaiting = true } else { state.isHandlerEmpty = true }
+          return nil
         }
+        state.isHandlerWaiting = false
         if isLargeWelcome || !Self.isLarge(request) {
           state.underWay += 1
           return request
@@ -142,14 +147,16 @@ final class DownloadQueue: SharedWork {
     return failure
   }
 
-  /// Waits while others may still give files back; false when nothing can come any more.
+  /// Waits while others may still give files back, or the handler may have more; false when nothing can come any more.
   private func waitForMore() -> Bool {
     while !stop.isRequested {
-      let isMore: Bool? = state.wait(milliseconds: 250) { state in
+      let isMore: Bool? = state.wait(milliseconds: 100) { state in
         if state.failure != nil || (state.isDrained && state.underWay == 0) { return false }
-        return state.isDrained ? nil : true
+        return state.isHoldingFiles || !(state.isHandlerEmpty || state.isHandlerWaiting) ? true : nil
       }
       if let isMore { return isMore }
+      // Nobody tells when a handler has more: it is to be asked.
+      if state.read({ $0.isHandlerWaiting && !$0.isHandlerEmpty }) { return true }
     }
     return false
   }

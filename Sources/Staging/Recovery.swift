@@ -1,7 +1,7 @@
 internal import Common
 
 /// What a start does before anything else: makes durable what is there, proves the journal, sets a torn tail aside,
-/// finishes renames and removals that were recorded and not done, and clears tmp/.
+/// finishes renames and removals that were recorded and not done, and clears tmp/ but for partial files.
 struct Recovery {
   private enum Step {
     case install(temporary: String, path: RemotePath, generation: UInt64)
@@ -17,6 +17,8 @@ struct Recovery {
   private var wasCutOff = false
   /// The record of a tail that was set aside.
   private(set) var tailEntry: JournalEntry?
+  /// Large files of which a part has come, by the sidecars that were kept.
+  private(set) var partials: [PartialFile] = []
 
   init(fileSystem: any FileSystem, directories: StagingVolume.Directories) {
     self.fileSystem = fileSystem
@@ -84,7 +86,8 @@ struct Recovery {
     return ["the last run was cut off while it wrote the journal: \(torn.count) bytes set aside as journal/\(saved)"]
   }
 
-  /// Does again, in the journal's order, what was recorded and may not have been done; then empties tmp/.
+  /// Does again, in the journal's order, what was recorded and may not have been done; then empties tmp/ of all that
+  /// no sidecar tells of.
   /// - Returns: a line for each file that something foreign keeps from its place; its bytes stay in tmp/.
   mutating func redo(_ state: MirrorState) throws(StagingError) -> [String] {
     let (fileSystem, directories, steps) = (fileSystem, directories, steps)
@@ -114,6 +117,8 @@ struct Recovery {
       }
       try staged.synchronizeChanges()
       if wasCutOff { try fileSystem.synchronize(directories.root, .wholeFileSystem) }
+      partials = try keepPartials(among: left)
+      for partial in partials { left.remove(Array(partial.temporary.utf8)) }
       for name in left where try fileSystem.status(at: directories.temporaries, name)?.kind == .file {
         try fileSystem.remove(at: directories.temporaries, name, isDirectory: false)
       }
@@ -121,6 +126,23 @@ struct Recovery {
       throw .broken(error, doing: "finish what the last run had recorded")
     }
     return stuck
+  }
+
+  /// The partial files that can be gone on with; removes the sidecars of all others.
+  private func keepPartials(among temporaries: Set<[UInt8]>) throws(SystemFailure) -> [PartialFile] {
+    var kept: [PartialFile] = []
+    for name in try fileSystem.names(in: directories.state) where PartialFile.isSidecar(name) {
+      if let partial = try fileSystem.partialFile(at: directories.state, sidecar: name),
+        temporaries.contains(Array(partial.temporary.utf8)),
+        let there = try fileSystem.status(at: directories.temporaries, Array(partial.temporary.utf8)),
+        there.kind == .file, there.size >= partial.offset
+      {
+        kept.append(partial)
+      } else {
+        try fileSystem.remove(at: directories.state, name, isDirectory: false)
+      }
+    }
+    return kept.sorted { $0.temporary < $1.temporary }
   }
 }
 

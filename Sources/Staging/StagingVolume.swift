@@ -19,6 +19,8 @@ package final class StagingVolume: Sendable {
   /// Commits that were recorded and not finished: an error came between the record and the synchronised rename.
   private let unfinishedCommits = Atomic<Int>(0)
   package let runID: String
+  /// Large files of which a part was here when the volume was opened.
+  package let partials: [PartialFile]
 
   /// Descriptors of the volume's directories, open as long as the volume.
   struct Directories: Sendable {
@@ -34,7 +36,7 @@ package final class StagingVolume: Sendable {
 
   init(
     path: String, source: VolumeSource?, fileSystem: any FileSystem, directories: Directories, journal: Journal,
-    clock: Clock, runID: String, warnings: [String], hasStuckFiles: Bool
+    clock: Clock, runID: String, warnings: [String], hasStuckFiles: Bool, partials: [PartialFile]
   ) {
     self.path = path
     self.source = source
@@ -45,6 +47,7 @@ package final class StagingVolume: Sendable {
     self.clock = clock
     self.runID = runID
     self.warnings = warnings
+    self.partials = partials
     if hasStuckFiles { unfinishedCommits.add(1, ordering: .relaxed) }
   }
 

@@ -75,7 +75,7 @@ extension StagingVolume {
     }
     return StagingVolume(
       path: path, source: source, fileSystem: fileSystem, directories: directories, journal: journal, clock: clock,
-      runID: runID, warnings: warnings, hasStuckFiles: !stuck.isEmpty)
+      runID: runID, warnings: warnings, hasStuckFiles: !stuck.isEmpty, partials: recovery.partials)
   }
 
   private static func openDirectories(

@@ -166,6 +166,7 @@ struct JournalLine: Decodable {
   let op: String
   let path: String?
   let code: String?
+  let sha256: String?
 
   init(_ line: some Sequence<UInt8>) throws { self = try JSONDecoder().decode(Self.self, from: Data(line)) }
 }

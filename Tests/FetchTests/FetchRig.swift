@@ -47,11 +47,13 @@ final class FetchRig {
   }
 
   @discardableResult
-  func fetch(_ mode: Fetcher.Mode = .incremental, settle: Int = 0, inFlight: Int = 16) throws -> FetchReport {
+  func fetch(
+    _ mode: Fetcher.Mode = .incremental, settle: Int = 0, inFlight: Int = 16, changing changes: [String: String] = [:]
+  ) throws -> FetchReport {
     let variables = [
       "SFTP_HOST": "h", "SFTP_USER": "u", "SFTP_PASS": "p", "SFTP_FOLDER_NAME": "/in", "STAGING_DIR": directory.path,
       "SETTLE_SECONDS": "\(settle)", "SFTP_FILES_IN_FLIGHT": "\(inFlight)",
-    ]
+    ].merging(changes) { $1 }
     let configuration = try Configuration(
       SettingsReader(environment: variables.mapValues { Array($0.utf8) }), needs: .sftp)
     var logger = Logger(label: "fetch-tests")

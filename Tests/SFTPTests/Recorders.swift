@@ -44,25 +44,35 @@ final class RecordingHandler: DownloadHandler {
     var outcomes: [Int: DownloadOutcome] = [:]
     var finishedTwice: [Int] = []
     var interruptions = 0
+    var asksBeforeNext = 0
   }
 
   private let state: Mutex<State>
   private let onReceive: (@Sendable () -> Void)?
+  /// No more of a file is wanted when so many bytes of it have come.
+  private let enough: Int
+  /// How often it says `.later` before each file but the first, and before it says that there is no more.
+  private let laters: Int
 
-  init(_ requests: [DownloadRequest], onReceive: (@Sendable () -> Void)? = nil) {
+  init(
+    _ requests: [DownloadRequest], enough: Int = .max, laters: Int = 0, onReceive: (@Sendable () -> Void)? = nil
+  ) {
     state = Mutex(State(requests: requests.reversed()))
+    self.enough = enough
+    self.laters = laters
     self.onReceive = onReceive
   }
 
   /// One request for each file, its token its place.
   convenience init(
-    _ files: [(path: String, size: Int)], mtime: UInt32 = 1_700_000_000, onReceive: (@Sendable () -> Void)? = nil
+    _ files: [(path: String, size: Int)], mtime: UInt32 = 1_700_000_000, enough: Int = .max, laters: Int = 0,
+    onReceive: (@Sendable () -> Void)? = nil
   ) {
     self.init(
       files.enumerated().map { token, file in
         DownloadRequest(
           token: token, path: Array(file.path.utf8), expected: Fingerprint(size: UInt64(file.size), mtime: mtime))
-      }, onReceive: onReceive)
+      }, enough: enough, laters: laters, onReceive: onReceive)
   }
 
   var bytes: [Int: [UInt8]] { state.withLock { $0.bytes } }
@@ -70,17 +80,26 @@ final class RecordingHandler: DownloadHandler {
   var finishedTwice: [Int] { state.withLock { $0.finishedTwice } }
   var interruptions: Int { state.withLock { $0.interruptions } }
 
-  func next() -> DownloadRequest? {
+  func next() -> NextDownload {
     state.withLock { state in
-      guard let next = state.requests.popLast() else { return nil }
+      if state.asksBeforeNext > 0 {
+        state.asksBeforeNext -= 1
+        return .later
+      }
+      guard let next = state.requests.popLast() else { return .none }
       state.given[next.token] = next
-      return next
+      state.asksBeforeNext = laters
+      return .file(next)
     }
   }
 
-  func received(token: Int, bytes: [UInt8]) {
-    state.withLock { $0.bytes[token, default: []] += bytes }
+  func received(token: Int, bytes: [UInt8]) -> Bool {
+    let count = state.withLock { state in
+      state.bytes[token, default: []] += bytes
+      return state.bytes[token]!.count
+    }
     onReceive?()
+    return count < enough
   }
 
   func interrupted(token: Int) -> DownloadRequest {

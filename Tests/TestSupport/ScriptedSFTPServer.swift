@@ -73,6 +73,10 @@ package final class ScriptedSFTPServer: Sendable {
     package var mostOpenHandles = 0
     package var opens: [[UInt8]: Int] = [:]
     package var reads = 0
+    /// Bytes of files in answers to READs.
+    package var bytesRead = 0
+    /// Where the first READ over each handle of a file began, in order.
+    package var firstReads: [[UInt8]: [Int]] = [:]
     package var connections = 0
   }
 
@@ -143,6 +147,7 @@ private final class ScriptedConnection {
     var path: [UInt8]
     var names: [[UInt8]] = []
     var pages = 0
+    var isRead = false
   }
 
   init(_ server: ScriptedSFTPServer, _ descriptor: Int32) {
@@ -230,7 +235,7 @@ private final class ScriptedConnection {
       return status(0)
     case 5:  // READ
       guard let handle = handles[subject] else { return status(4) }
-      return read(id, handle, &reader, &state) ?? status(1)
+      return read(id, subject, handle, &reader, &state) ?? status(1)
     case 7, 17:  // LSTAT, STAT
       if let code = faults.refused[subject] { return status(code) }
       return attributes(state.tree[subject], faults.lstatOmits)
@@ -263,7 +268,8 @@ private final class ScriptedConnection {
   }
 
   private func read(
-    _ id: UInt32, _ handle: Handle, _ reader: inout ScriptReader, _ state: inout ScriptedSFTPServer.State
+    _ id: UInt32, _ name: [UInt8], _ handle: Handle, _ reader: inout ScriptReader,
+    _ state: inout ScriptedSFTPServer.State
   ) -> [UInt8]? {
     state.statistics.reads += 1
     if let garbage = state.faults.garbage {
@@ -279,7 +285,13 @@ private final class ScriptedConnection {
     let offset = Int(reader.word()) << 32 | Int(reader.word())
     let length = min(Int(reader.word()), state.faults.bytesPerRead)
     guard case .file(let content) = state.tree[handle.path]?.kind, offset < content.count else { return nil }
-    return framed([103] + word(id) + string(Array(content[offset..<min(content.count, offset + length)])))
+    let bytes = Array(content[offset..<min(content.count, offset + length)])
+    state.statistics.bytesRead += bytes.count
+    if !handle.isRead {
+      handles[name]?.isRead = true
+      state.statistics.firstReads[handle.path, default: []].append(offset)
+    }
+    return framed([103] + word(id) + string(bytes))
   }
 
   private func apply(_ change: ScriptedSFTPServer.Change, _ path: [UInt8], _ state: inout ScriptedSFTPServer.State) {
