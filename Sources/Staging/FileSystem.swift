@@ -21,6 +21,8 @@ package protocol FileSystem: Sendable {
   func allocate(_ descriptor: Int32, bytes: UInt64) throws(SystemFailure)
 
   func synchronize(_ descriptor: Int32, _ what: Synchronization) throws(SystemFailure)
+  /// Gives back the memory that holds the file's content, as far as that is durable; it can be read again all the same.
+  func releaseCache(_ descriptor: Int32)
 
   func status(of descriptor: Int32) throws(SystemFailure) -> FileStatus
   /// Nil when there is nothing of that name.

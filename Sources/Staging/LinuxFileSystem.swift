@@ -78,6 +78,11 @@ package struct LinuxFileSystem: FileSystem {
     }
   }
 
+  package func releaseCache(_ descriptor: Int32) {
+    // Advice: a file system that does not take it is no failure.
+    _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+  }
+
   package func status(of descriptor: Int32) throws(SystemFailure) -> FileStatus {
     var raw = stat()
     try check("stat", []) { _ in fstat(descriptor, &raw) }

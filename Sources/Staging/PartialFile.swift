@@ -83,6 +83,7 @@ extension StagingVolume {
     let file = Descriptor(
       try fileSystem.openFile(at: directories.temporaries, Array(partial.temporary.utf8), .read), fileSystem)
     try fileSystem.synchronize(file.number, .data)
+    fileSystem.releaseCache(file.number)
     try file.close()
     if isFirst { try fileSystem.synchronize(directories.temporaries, .full) }
     try fileSystem.replaceFile(

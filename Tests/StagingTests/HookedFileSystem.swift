@@ -53,6 +53,8 @@ struct HookedFileSystem: FileSystem {
     try base.synchronize(descriptor, what)
   }
 
+  func releaseCache(_ descriptor: Int32) { base.releaseCache(descriptor) }
+
   func status(of descriptor: Int32) throws(SystemFailure) -> FileStatus { try base.status(of: descriptor) }
 
   func status(at directory: Int32, _ name: [UInt8]) throws(SystemFailure) -> FileStatus? {
