@@ -54,6 +54,7 @@ package struct FetchReport: Sendable {
   /// The summary line: what was done, then what was not and why.
   package func summary(clock: Clock) -> String {
     var parts = ["\(counts.fetched) fetched (\(byteCount(counts.fetchedBytes)))", "\(unchanged) unchanged"]
+    if counts.resumedBytes > 0 { parts.append("\(byteCount(counts.resumedBytes)) of it received by earlier runs") }
     if waiting > 0 {
       let due = nextDueMilliseconds.map { clock.wallMilliseconds() + $0 - clock.bootMilliseconds() }
       parts.append(

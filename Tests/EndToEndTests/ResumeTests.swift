@@ -48,7 +48,9 @@ import Testing
   private func expectNextRunReadsTheRest(_ rig: Rig, _ proxy: CountingProxy, kept: Int) throws {
     proxy.resume()
     let before = proxy.counts.bytesToClient
-    try rig.sync(changing: ["SFTP_PORT": "\(proxy.port)"])
+    let outcome = try rig.run("sync", changing: ["SFTP_PORT": "\(proxy.port)"])
+    #expect(outcome.exitCode == 0, "\(outcome.stderr)")
+    #expect(outcome.stderr.contains("received by earlier runs"), "\(outcome.stderr)")
     let read = proxy.counts.bytesToClient - before
     print("\(kept >> 20) MiB of 300 were kept, the next run read \(read >> 20) MiB over the wire")
     #expect(read < Self.withOverhead(Self.size - kept + Self.mebibyte))
