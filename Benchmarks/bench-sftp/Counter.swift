@@ -51,15 +51,19 @@ final class Drain: DownloadHandler {
   var completeCount: Int { state.withLock { $0.complete } }
   var receivedBytes: UInt64 { state.withLock { $0.bytes } }
 
-  func next() -> DownloadRequest? {
+  func next() -> NextDownload {
     state.withLock { state in
-      guard state.next < requests.count else { return nil }
+      guard state.next < requests.count else { return .none }
       state.next += 1
-      return requests[state.next - 1]
+      return .file(requests[state.next - 1])
     }
   }
 
-  func received(token: Int, bytes: [UInt8]) { state.withLock { $0.bytes += UInt64(bytes.count) } }
+  func received(token: Int, bytes: [UInt8]) -> Bool {
+    state.withLock { $0.bytes += UInt64(bytes.count) }
+    return true
+  }
+
   func interrupted(token: Int) -> DownloadRequest { requests[token] }
 
   func finished(token: Int, outcome: DownloadOutcome) {
