@@ -25,8 +25,8 @@ def options():
     parser.add_argument("--quick", action="store_true", help="small sets, one round: a look, not a measurement")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="rounds (default 3; 1 with --quick)")
     parser.add_argument("--clients", default="", metavar="NAMES", help="only clients with these words in their names")
-    parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE…",
-                        help="ours once more, with these variables; BINARY=… is another build of it. Repeatable")
+    parser.add_argument("--variant", default="", metavar="NAME=VALUE…",
+                        help="ours once more, with these variables; BINARY=… is another build. Several: A=1;A=2")
     parser.add_argument("--record", action="store_true", help="keep the rows in RESULTS.md")
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     parser.add_argument("--cache", default=os.environ.get("BENCH_DIR") or "/tmp/sftp-to-s3-bench", metavar="DIR")
@@ -47,6 +47,7 @@ def select(rows, only):
 def narrow(rows, words, variants):
     """Leaves the clients that are asked for, and adds ours with other settings."""
     wanted = [word.strip() for word in words.split(",") if word.strip()]
+    variants = [variant.strip() for variant in variants.split(";") if variant.strip()]
     for row in rows:
         # Where clients do not take turns, each needs what the one before has left.
         if row.rotates:
@@ -114,9 +115,12 @@ def measure(asked, rows, tools, cache):
     finally:
         if everything is not None:
             everything.stop()
+        # What was measured before something went wrong, too.
+        print(f"\n{results.text()}\n", flush=True)
+        if asked.quick:
+            print("The targets are for the real sets: in these, connecting and starting weigh too much.")
+        print("removing what was made", flush=True)
         shutil.rmtree(work, ignore_errors=True)
-    print()
-    print(results.text())
     return 1 if results.faults_of_ours() else 0
 
 

@@ -13,11 +13,13 @@ import signal
 import sys
 import time
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def run(limit_seconds, output_path, command):
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     output = os.open(output_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     started = time.monotonic()
@@ -25,6 +27,8 @@ def run(limit_seconds, output_path, command):
     if child == 0:
         try:
             os.setsid()
+            # A session of its own hears no Ctrl-C: it ends with who measures it.
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             os.dup2(nothing, 0)
             os.dup2(output, 1)
             os.dup2(output, 2)

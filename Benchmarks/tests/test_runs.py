@@ -183,9 +183,10 @@ class SelectionTests(unittest.TestCase):
             bench.select(rows, "small-0ms,smal-50ms")
 
     def test_variants_are_more_clients_of_ours(self):
-        rows = bench.narrow(bench.select(suites.rows(False), "small-0ms"), "sftp-to-s3", ["A=1 B=x=y"])
+        rows = bench.narrow(bench.select(suites.rows(False), "small-0ms"), "sftp-to-s3", "A=1 B=x=y; A=2")
         self.assertEqual([(client.name, client.settings) for client in rows[0].clients],
-                         [("sftp-to-s3", {}), ("sftp-to-s3 A=1 B=x=y", {"A": "1", "B": "x=y"})])
+                         [("sftp-to-s3", {}), ("sftp-to-s3 A=1 B=x=y", {"A": "1", "B": "x=y"}),
+                          ("sftp-to-s3 A=2", {"A": "2"})])
 
 
 if __name__ == "__main__":
