@@ -45,7 +45,9 @@ let package = Package(
       dependencies: ["Common", "Staging", "Fetch", "Publish", "Audit", "Mirror", argumentParser, logging],
       swiftSettings: strict),
 
-    .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", exclude: ["servers"],
+      swiftSettings: strict),
     .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
     .testTarget(
