@@ -25,10 +25,11 @@ build: ## build the release binary
 	@scripts/setup.sh --build-only
 	$(RELEASE)
 
-check: setup build ## format, import law, repository hygiene, deployment files, no warnings
+check: setup build ## format, import law, repository hygiene, list of faults, deployment files, no warnings
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
 	scripts/check-imports.sh
 	scripts/check-repository.sh
+	scripts/check-faults.sh
 	scripts/check-deploy.sh
 
 test: setup build ## unit, contract and end-to-end tests

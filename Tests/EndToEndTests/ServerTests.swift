@@ -1,4 +1,5 @@
 import Common
+import Glibc
 import TestSupport
 import Testing
 
@@ -47,6 +48,23 @@ import Testing
     let again = try Binary.run(["fetch"], environment: environment(server, staging: home.path, by: credential))
     #expect(again.exitCode == 0 && again.stderr.contains("fetch: 0 fetched"), "\(again.stderr)")
     #expect(try treeDigest(of: home.path + "/journal") == journal, "the journal was written to")
+  }
+
+  @Test("control characters in names forge no log line")
+  func forgedLogLines() throws {
+    let server = try RealSFTPServer(.openSSH)
+    let forged = "2026-01-01T00:00:00.000Z error   fetch: everything is lost code=forged"
+    for name in ["a\n\(forged)", "b\r\(forged)", "c\u{1b}[2J\u{1b}[H\(forged)", "d\u{2028}\(forged)"] {
+      try writeFile("\(server.served)/\(name)", "1")
+      chmod("\(server.served)/\(name)", 0)
+    }
+    let home = try TemporaryDirectory()
+    let outcome = try Binary.run(["fetch"], environment: environment(server, staging: home.path, by: .key))
+    #expect(outcome.exitCode == ExitCode.partial.rawValue)
+    #expect(outcome.stderr.contains("4 failed") && outcome.stderr.contains("everything is lost"))
+    #expect(errorLines(outcome.stderr).allSatisfy { $0.contains("cannot fetch a file") }, "\(outcome.stderr)")
+    let control = outcome.stderr.unicodeScalars.filter { $0.value < 0x20 && $0 != "\n" || $0.value == 0x2028 }
+    #expect(control.isEmpty, "\(control)")
   }
 
   @Test(
