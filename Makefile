@@ -35,8 +35,11 @@ check: setup build ## format, import law, repository hygiene, list of faults, de
 test: setup build ## unit, contract and end-to-end tests
 	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
-test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
+test-long: setup build fuzz ## the same tests at full scale, and ten million inputs to the SFTP codec
 	SFTP_TO_S3_LONG=1 SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
+
+fuzz: setup ## feed ten million inputs, guided by coverage, to what reads a server's bytes
+	JOBS=$(JOBS) scripts/fuzz.sh
 
 image-test: setup ## build the container image and prove it in a Docker Engine
 	@scripts/image-test.sh
@@ -50,4 +53,4 @@ fmt: ## format the Swift sources
 clean: ## remove what was built; .venv stays
 	rm -rf $(SCRATCH_PATH)
 
-.PHONY: help setup build check test test-long image-test demo fmt clean
+.PHONY: help setup build check test test-long fuzz image-test demo fmt clean
