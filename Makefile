@@ -30,17 +30,18 @@ build: ## build the release binary
 	@scripts/setup.sh --build-only
 	$(RELEASE)
 
-check: setup build ## format, import law, repository hygiene, deployment files, no warnings
+check: setup build ## format, import law, repository hygiene, list of faults, deployment files, no warnings
 	swift format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
 	scripts/check-imports.sh
 	scripts/check-repository.sh
+	scripts/check-faults.sh
 	scripts/check-deploy.sh
 
 test: setup build ## unit, contract and end-to-end tests
 	.venv/bin/python -m unittest discover --buffer --start-directory Benchmarks --top-level-directory Benchmarks
 	SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
-test-long: setup build ## the same tests at full scale: more inputs, more kills, larger trees
+test-long: setup build fuzz ## the same tests at full scale, and ten million inputs to the SFTP codec
 	SFTP_TO_S3_LONG=1 SFTP_TO_S3_BINARY=$(BINARY) swift test --scratch-path $(SCRATCH_PATH) --jobs $(JOBS) --parallel
 
 bench: build ## compare with rclone, lftp and sftp: QUICK=1, ONLY=row,…, RUNS=n; Benchmarks/README.md has more
@@ -48,6 +49,9 @@ bench: build ## compare with rclone, lftp and sftp: QUICK=1, ONLY=row,…, RUNS=
 	$(SWIFT_BUILD) -c release --product bench-proxy
 	$(SWIFT_BUILD) -c release --product bench-sftp
 	@.venv/bin/python Benchmarks/bench.py --build $(SCRATCH_PATH) $(BENCH_OPTIONS)
+
+fuzz: setup ## feed ten million inputs, guided by coverage, to what reads a server's bytes
+	JOBS=$(JOBS) scripts/fuzz.sh
 
 image-test: setup ## build the container image and prove it in a Docker Engine
 	@scripts/image-test.sh
@@ -61,4 +65,4 @@ fmt: ## format the Swift sources
 clean: ## remove what was built; .venv stays
 	rm -rf $(SCRATCH_PATH)
 
-.PHONY: help setup build check test test-long bench image-test demo fmt clean
+.PHONY: help setup build check test test-long bench fuzz image-test demo fmt clean

@@ -52,11 +52,16 @@ let package = Package(
       name: "bench-sftp", dependencies: ["Common", "SFTP", logging], path: "Benchmarks/bench-sftp",
       swiftSettings: strict),
 
-    .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", exclude: ["servers"],
+      swiftSettings: strict),
+    .target(
+      name: "FuzzCodec", dependencies: ["SFTP", "Common", logging], path: "Tests/FuzzCodec", exclude: ["findings"],
+      swiftSettings: strict),
     .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], exclude: ["servers"],
+      name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", "FuzzCodec", logging], exclude: ["servers"],
       swiftSettings: strict),
     .testTarget(
       name: "S3Tests", dependencies: ["S3", "HTTP", "Common", "TestSupport", logging], exclude: ["oracle"],
@@ -77,3 +82,11 @@ let package = Package(
     .testTarget(name: "BenchmarkTests", dependencies: ["bench-proxy", "Common"], swiftSettings: strict),
   ]
 )
+
+// libFuzzer's main, which only scripts/fuzz.sh builds: it needs the compiler's instrumentation everywhere.
+if Context.environment["SFTP_TO_S3_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "FuzzDriver", dependencies: ["FuzzCodec"], path: "Tests/FuzzDriver",
+      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
+}

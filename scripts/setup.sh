@@ -43,6 +43,9 @@ find_missing() {
   missing git has git
   missing openssh-server test -x /usr/sbin/sshd
   missing openssh-client has ssh-keygen
+  missing openssh-sftp-server test -x /usr/lib/openssh/sftp-server
+  missing proftpd-core test -x /usr/sbin/proftpd
+  missing proftpd-mod-crypto test -e /usr/lib/proftpd/mod_sftp.so
   missing util-linux has setpriv
   missing systemd has systemd-analyze
   missing python3 has python3
@@ -76,6 +79,10 @@ if [ ${#packages[@]} -gt 0 ]; then
   echo "setup: installing ${packages[*]}" >&2
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
+  # The tests start a ProFTPD of their own; nobody wants the one that its package would start on port 21.
+  if [[ " ${packages[*]} " == *" proftpd-core "* ]] && has systemctl; then
+    "${as_root[@]}" systemctl mask --quiet proftpd.service 2>/dev/null || true
+  fi
   # DEBIAN_FRONTEND is passed by env, because sudo drops it.
   if ! {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&

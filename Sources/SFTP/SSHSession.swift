@@ -147,7 +147,8 @@ struct SSHSession: ~Copyable {
 
   /// A failure below authentication and SFTP: the connection is gone or its bytes make no sense.
   func transportError(_ operation: String, _ code: Int32) -> SFTPError {
-    let reason = "\(lastErrorText.lowercased()) (libssh2 error \(code))"
+    let said = context.farewell.map { "the server hung up: \($0)" } ?? lastErrorText.lowercased()
+    let reason = "\(said) (libssh2 error \(code))"
     return switch code {
     case LIBSSH2_ERROR_TIMEOUT, LIBSSH2_ERROR_SOCKET_TIMEOUT:
       .timeout(operation, address, seconds: timeoutSeconds)

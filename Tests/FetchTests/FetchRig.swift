@@ -40,6 +40,13 @@ final class FetchRig {
     server.set("/in/" + path, content.map { ScriptedSFTPServer.Entry(.file(Array($0.utf8)), mtime: mtime) })
   }
 
+  /// From now on the server misbehaves as told, and only so.
+  func misbehave(_ change: (inout ScriptedSFTPServer.Faults) -> Void) {
+    var faults = ScriptedSFTPServer.Faults()
+    change(&faults)
+    server.setFaults(faults)
+  }
+
   func refuse(_ path: String, _ status: UInt32 = 3) {
     var faults = ScriptedSFTPServer.Faults()
     faults.refused[Array(("/in/" + path).utf8)] = status
@@ -48,11 +55,12 @@ final class FetchRig {
 
   @discardableResult
   func fetch(
-    _ mode: Fetcher.Mode = .incremental, settle: Int = 0, inFlight: Int = 16, changing changes: [String: String] = [:]
+    _ mode: Fetcher.Mode = .incremental, settle: Int = 0, inFlight: Int = 16, connections: Int = 2,
+    changing changes: [String: String] = [:]
   ) throws -> FetchReport {
     let variables = [
       "SFTP_HOST": "h", "SFTP_USER": "u", "SFTP_PASS": "p", "SFTP_FOLDER_NAME": "/in", "STAGING_DIR": directory.path,
-      "SETTLE_SECONDS": "\(settle)", "SFTP_FILES_IN_FLIGHT": "\(inFlight)",
+      "SETTLE_SECONDS": "\(settle)", "SFTP_FILES_IN_FLIGHT": "\(inFlight)", "SFTP_CONNECTIONS": "\(connections)",
     ].merging(changes) { $1 }
     let configuration = try Configuration(
       SettingsReader(environment: variables.mapValues { Array($0.utf8) }), needs: .sftp)

@@ -21,7 +21,8 @@ package final class ScriptedSFTPServer: Sendable {
     }
   }
 
-  package enum Attribute: Sendable { case size, mtime, permissions }
+  /// `all`: not even a user id, so that the flags are 0.
+  package enum Attribute: Sendable { case size, mtime, permissions, all }
   package enum Change: Sendable { case grow, shrink, rewrite }
 
   /// What goes wrong; nothing by default. Paths are absolute.
@@ -43,8 +44,17 @@ package final class ScriptedSFTPServer: Sendable {
     package var listingBreaks: [[UInt8]: UInt32] = [:]
     /// Listing this directory never ends, and never says anything.
     package var emptyPages: Set<[UInt8]> = []
-    /// What happens to a file at its first READ.
+    /// What happens to a file once, after so many READs of it were answered.
     package var changes: [[UInt8]: Change] = [:]
+    package var readsBeforeChange = 0
+    /// What happens to a file once, before it is opened.
+    package var changesAtOpen: [[UInt8]: Change] = [:]
+    /// READs from here on are answered with the end of the file, whatever its size is said to be.
+    package var endsAt: [[UInt8]: Int] = [:]
+    /// A file is gone when it has been closed.
+    package var isReadOnce = false
+    /// The line that draft-02 sends with each name for people to read.
+    package var longname = "not to be parsed"
     /// Handles open at once; more get SSH_FX_FAILURE.
     package var handles = Int.max
     /// The connection ends after so many bytes of answers.
@@ -147,7 +157,8 @@ private final class ScriptedConnection {
     var path: [UInt8]
     var names: [[UInt8]] = []
     var pages = 0
-    var isRead = false
+    var reads = 0
+    var isFile = false
   }
 
   init(_ server: ScriptedSFTPServer, _ descriptor: Int32) {
@@ -225,17 +236,20 @@ private final class ScriptedConnection {
         return []
       }
       if let code = faults.refused[subject] { return status(code) }
+      if let change = state.faults.changesAtOpen.removeValue(forKey: subject) { apply(change, subject, &state) }
       guard let entry = state.tree[subject] else { return status(2) }
       if case .directory = entry.kind, type == 3 { return status(4) }
       if state.statistics.openHandles >= faults.handles { return status(4) }
       return framed([102] + word(id) + string(open(subject, type, &state)))
     case 4:  // CLOSE
-      guard handles.removeValue(forKey: subject) != nil else { return status(4) }
+      guard let handle = handles.removeValue(forKey: subject) else { return status(4) }
       state.statistics.openHandles -= 1
+      if faults.isReadOnce, handle.isFile { state.tree[handle.path] = nil }
       return status(0)
     case 5:  // READ
       guard let handle = handles[subject] else { return status(4) }
-      return read(id, subject, handle, &reader, &state) ?? status(1)
+      handles[subject]?.reads += 1
+      return read(id, handle, &reader, &state) ?? status(1)
     case 7, 17:  // LSTAT, STAT
       if let code = faults.refused[subject] { return status(code) }
       return attributes(state.tree[subject], faults.lstatOmits)
@@ -251,7 +265,7 @@ private final class ScriptedConnection {
   }
 
   private func open(_ path: [UInt8], _ type: UInt8, _ state: inout ScriptedSFTPServer.State) -> [UInt8] {
-    var handle = Handle(path: path)
+    var handle = Handle(path: path, isFile: type == 3)
     if type == 11 {
       let prefix = path == [slash] ? path : path + [slash]
       let names = state.tree.keys.filter { $0.starts(with: prefix) && $0.count > prefix.count }
@@ -268,7 +282,7 @@ private final class ScriptedConnection {
   }
 
   private func read(
-    _ id: UInt32, _ name: [UInt8], _ handle: Handle, _ reader: inout ScriptReader,
+    _ id: UInt32, _ handle: Handle, _ reader: inout ScriptReader,
     _ state: inout ScriptedSFTPServer.State
   ) -> [UInt8]? {
     state.statistics.reads += 1
@@ -276,7 +290,11 @@ private final class ScriptedConnection {
       state.faults.garbage = nil
       return garbage
     }
-    if let change = state.faults.changes.removeValue(forKey: handle.path) { apply(change, handle.path, &state) }
+    if handle.reads >= state.faults.readsBeforeChange,
+      let change = state.faults.changes.removeValue(forKey: handle.path)
+    {
+      apply(change, handle.path, &state)
+    }
     if state.faults.withholdsFirstRead {
       var peeked = reader
       if peeked.word() == 0, peeked.word() == 0 { return [] }
@@ -284,13 +302,12 @@ private final class ScriptedConnection {
     if state.faults.emptyData { return framed([103] + word(id) + word(0)) }
     let offset = Int(reader.word()) << 32 | Int(reader.word())
     let length = min(Int(reader.word()), state.faults.bytesPerRead)
-    guard case .file(let content) = state.tree[handle.path]?.kind, offset < content.count else { return nil }
-    let bytes = Array(content[offset..<min(content.count, offset + length)])
+    guard case .file(let content) = state.tree[handle.path]?.kind else { return nil }
+    let end = min(content.count, state.faults.endsAt[handle.path] ?? .max)
+    guard offset < end else { return nil }
+    let bytes = Array(content[offset..<min(end, offset + length)])
     state.statistics.bytesRead += bytes.count
-    if !handle.isRead {
-      handles[name]?.isRead = true
-      state.statistics.firstReads[handle.path, default: []].append(offset)
-    }
+    if handle.reads == 0 { state.statistics.firstReads[handle.path, default: []].append(offset) }
     return framed([103] + word(id) + string(bytes))
   }
 
@@ -319,60 +336,8 @@ private final class ScriptedConnection {
     for name in page.reversed() {
       let isDot = name == [0x2e] || name == [0x2e, 0x2e]
       let entry = isDot ? .init(.directory) : state.tree[prefix + name] ?? .init(.file([]))
-      body += string(name) + string("not to be parsed") + encode(entry, state.faults.listingOmits)
+      body += string(name) + string(state.faults.longname) + encode(entry, state.faults.listingOmits)
     }
     return framed(body)
   }
-
-  private func encode(
-    _ entry: ScriptedSFTPServer.Entry, _ omitted: Set<ScriptedSFTPServer.Attribute>
-  ) -> [UInt8] {
-    var flags: UInt32 = 0x8000_0002
-    var body: [UInt8] = []
-    let (size, mode): (Int, UInt32) =
-      switch entry.kind {
-      case .file(let content): (content.count, 0o100644)
-      case .directory: (4096, 0o040755)
-      case .symlink: (7, 0o120777)
-      case .pipe: (0, 0o010644)
-      }
-    if !omitted.contains(.size) {
-      flags |= 1
-      body += word(UInt32(size >> 32)) + word(UInt32(truncatingIfNeeded: size))
-    }
-    body += word(1000) + word(1000)
-    if !omitted.contains(.permissions) {
-      flags |= 4
-      body += word(mode)
-    }
-    if !omitted.contains(.mtime) {
-      flags |= 8
-      body += word(entry.mtime) + word(entry.mtime)
-    }
-    return word(flags) + body + word(1) + string("extended@example.com") + string("value")
-  }
 }
-
-private struct ScriptReader {
-  private var bytes: ArraySlice<UInt8>
-
-  init(_ bytes: [UInt8]) { self.bytes = bytes[...] }
-
-  mutating func byte() -> UInt8 { bytes.popFirst() ?? 0 }
-  mutating func word() -> UInt32 { (0..<4).reduce(0) { value, _ in value << 8 | UInt32(byte()) } }
-  func peek32() -> UInt32 {
-    var copy = self
-    return copy.word()
-  }
-
-  mutating func string() -> [UInt8] {
-    let count = Int(word())
-    defer { bytes = bytes.dropFirst(count) }
-    return Array(bytes.prefix(count))
-  }
-}
-
-private func word(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
-private func string(_ bytes: [UInt8]) -> [UInt8] { word(UInt32(bytes.count)) + bytes }
-private func string(_ text: String) -> [UInt8] { string(Array(text.utf8)) }
-private func framed(_ body: [UInt8]) -> [UInt8] { word(UInt32(body.count)) + body }

@@ -11,8 +11,10 @@ package final class TestSSHD: Sendable {
   private let home: TemporaryDirectory
   private let server: Mutex<Child>
 
-  /// - Parameter subsystem: what answers to `sftp`: sshd's own server, or a command line.
-  package init(subsystem: String = "internal-sftp") throws {
+  /// - Parameters:
+  ///   - subsystem: what answers to `sftp`: sshd's own server, or a command line.
+  ///   - extra: more lines of sshd's configuration.
+  package init(subsystem: String = "internal-sftp", extra: String = "") throws {
     home = try TemporaryDirectory()
     keyFile = home.path + "/user_key"
     guard let entry = getpwuid(getuid()) else { throw HarnessError("who am I? No password entry for this user") }
@@ -26,7 +28,7 @@ package final class TestSSHD: Sendable {
     var started: (Int, Child)?
     for _ in 1...5 where started == nil {
       let port = try freePort()
-      try writeFile(home.path + "/config", configuration(home.path, port, subsystem))
+      try writeFile(home.path + "/config", configuration(home.path, port, subsystem, extra))
       let child = try Self.start(home.path)
       // Another process may have taken the port meanwhile.
       if waitUntilListening(port, child) { started = (port, child) }
@@ -41,11 +43,7 @@ package final class TestSSHD: Sendable {
 
   /// `SHA256:…` of the host key, as OpenSSH shows it.
   package func hostKeyFingerprint() throws -> String {
-    let shown = try Child.run(["ssh-keygen", "-l", "-f", home.path + "/host_key.pub"]).stdout
-    guard let fingerprint = shown.split(separator: " ").first(where: { $0.hasPrefix("SHA256:") }) else {
-      throw HarnessError("ssh-keygen -l printed \(shown)")
-    }
-    return String(fingerprint)
+    try fingerprint(ofKey: home.path + "/host_key")
   }
 
   /// Another host key on the same port: a reinstalled server, or someone in between.
@@ -78,7 +76,7 @@ package final class TestSSHD: Sendable {
   }
 }
 
-private func configuration(_ home: String, _ port: Int, _ subsystem: String) -> String {
+private func configuration(_ home: String, _ port: Int, _ subsystem: String, _ extra: String) -> String {
   """
   Port \(port)
   ListenAddress 127.0.0.1
@@ -93,11 +91,20 @@ private func configuration(_ home: String, _ port: Int, _ subsystem: String) -> 
   MaxStartups 200
   LogLevel VERBOSE
   Subsystem sftp \(subsystem)
+  \(extra)
 
   """
 }
 
-private func makeKey(_ path: String) throws {
+func fingerprint(ofKey path: String) throws -> String {
+  let shown = try Child.run(["ssh-keygen", "-l", "-f", path + ".pub"]).stdout
+  guard let fingerprint = shown.split(separator: " ").first(where: { $0.hasPrefix("SHA256:") }) else {
+    throw HarnessError("ssh-keygen -l printed \(shown)")
+  }
+  return String(fingerprint)
+}
+
+func makeKey(_ path: String) throws {
   let made = try Child.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path])
   guard made.exitCode == 0 else { throw HarnessError("ssh-keygen: \(made.stderr)") }
 }

@@ -4,7 +4,7 @@
 set -eu
 grep -o 'name: "[^"]*"' Package.swift | cut -d '"' -f 2 | sort -u | while read -r name; do
   case $name in
-    Test* | *Tests) directory=Tests/$name ;;
+    Test* | *Tests | Fuzz*) directory=Tests/$name ;;
     bench-*) directory=Benchmarks/$name ;;
     *) directory=Sources/$name ;;
   esac
