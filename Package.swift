@@ -46,7 +46,8 @@ let package = Package(
       swiftSettings: strict),
 
     .target(name: "TestSupport", dependencies: ["Common"], path: "Tests/TestSupport", swiftSettings: strict),
-    .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "CommonTests", dependencies: ["Common", "TestSupport"], exclude: ["oracle"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", logging], exclude: ["servers"],

@@ -12,6 +12,7 @@ package struct FetchReport: Sendable {
   package var nextDueMilliseconds: Int64?
   package var blocked = 0
   package var excluded = 0
+  package var waitingForMarker = 0
   package var skipped: [String] = []
   package var unknown: [String] = []
   /// False when the mirrored folder itself could not be listed.
@@ -30,6 +31,7 @@ package struct FetchReport: Sendable {
     nextDueMilliseconds = plan.nextDueMilliseconds
     blocked = plan.blocked.count
     excluded = listing.excludedCount
+    waitingForMarker = listing.waitingForMarkerCount
     hasRoot = listing.hasRoot
     skipped = listing.skipped.map(\.description)
     unknown = listing.unknown.map { ($0.path?.description ?? "the folder itself") + " (\($0.error.reason))" }
@@ -46,9 +48,11 @@ package struct FetchReport: Sendable {
   }
 
   /// Whether the phase got somewhere: what a health check counts. A few files that fail do not make it a failure; that
-  /// all fail, or that the folder cannot be seen, does.
+  /// all fail, or that the folder cannot be seen, does. A run whose time was over has got somewhere when it has fetched
+  /// something.
   package var isSuccess: Bool {
-    failure == nil && hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
+    if let failure { return failure.isOvertime && counts.fetched > 0 }
+    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
   }
 
   /// The summary line: what was done, then what was not and why.
@@ -60,6 +64,7 @@ package struct FetchReport: Sendable {
         "\(waiting) waiting to settle"
           + (due.map { ", due \(timestamp(wallMilliseconds: $0).dropFirst(11).prefix(8))" } ?? ""))
     }
+    if waitingForMarker > 0 { parts.append("\(waitingForMarker) waiting for their marker") }
     if gone > 0 { parts.append("\(gone) gone from the remote") }
     if counts.changed > 0 { parts.append("\(counts.changed) changed while being read") }
     if counts.vanished > 0 { parts.append("\(counts.vanished) deleted meanwhile") }

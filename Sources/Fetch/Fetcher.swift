@@ -20,10 +20,13 @@ package struct Fetcher {
   private let logger: Logger
   private let connect: @Sendable (StopSignal) throws(SFTPError) -> SFTPConnection
 
-  /// - Parameter connect: opens a logged-in connection that heeds a stop signal; nil connects to `source`.
+  /// - Parameters:
+  ///   - bandwidth: how fast bytes are read.
+  ///   - connect: opens a logged-in connection that heeds a stop signal; nil connects to `source`.
   package init(
     source: SFTPSource, settings: StagingSettings, destination: Destination?, volume: StagingVolume, stop: StopSignal,
-    logger: Logger, connect: (@Sendable (StopSignal) throws(SFTPError) -> SFTPConnection)? = nil
+    bandwidth: BandwidthLimit? = nil, logger: Logger,
+    connect: (@Sendable (StopSignal) throws(SFTPError) -> SFTPConnection)? = nil
   ) {
     self.source = source
     self.settings = settings
@@ -34,8 +37,9 @@ package struct Fetcher {
     if let connect {
       self.connect = connect
     } else {
-      let settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
-      self.connect = { (stop) throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
+      var settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
+      settings.bandwidth = bandwidth
+      self.connect = { [settings] (stop) throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
     }
   }
 
@@ -49,6 +53,7 @@ package struct Fetcher {
     } catch {
       report.failure = PhaseFailure(code: "internal", operation: "fetch", reason: "\(error)", severity: .other)
     }
+    if report.failure?.code == "stopped", stop.isOvertime { report.failure = PhaseFailure.overtime("fetch") }
     report.seconds = monotonicSeconds() - report.startedMonotonicSeconds
     return report
   }
@@ -110,8 +115,7 @@ package struct Fetcher {
   }
 
   private func list(_ root: [UInt8], over pool: ConnectionPool) throws(SFTPError) -> RemoteListing {
-    let listing = RemoteListing(
-      exclusion: Exclusion(defaults: settings.excludeDefaults), heartbeat: volume.heartbeat)
+    let listing = RemoteListing(selection: source.selection, heartbeat: volume.heartbeat)
     try pool.walk(root, visitor: listing)
     return listing
   }

@@ -111,6 +111,7 @@ struct Download {
       case .close: break
       }
       advance(file)
+      pace.excuse(seconds: stream.takeWaitedSeconds())
       if pace.isStalled() {
         throw stream.fail(.stalled("download", seconds: Int(Self.paceTimeouts) * stream.timeoutSeconds))
       }

@@ -23,6 +23,8 @@ package struct SFTPSettings: Sendable {
   /// Seconds for each of connecting, handshake and one authentication step; later, seconds without any byte while
   /// an answer is due.
   package var timeoutSeconds: Int
+  /// How fast bytes are read, all connections together; nil for as fast as they come.
+  package var bandwidth: BandwidthLimit?
 
   package init(
     host: String, port: UInt16, user: String, password: Secret?, privateKey: Secret?, privateKeyPassphrase: Secret?,

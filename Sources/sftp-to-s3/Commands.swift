@@ -52,11 +52,50 @@ struct CommonOptions: ParsableArguments {
   }
 }
 
+struct RunOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Move at most so many bytes a second: 512k, 10M, 1.5G (BWLIMIT, default off).", valueName: "rate"))
+  var bwlimit: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Begin nothing new after this time: 45m, 2h (MAX_DURATION, default off). The next run continues.",
+      valueName: "duration"))
+  var maxDuration: String?
+
+  var settings: [String: String] {
+    var settings: [String: String] = [:]
+    settings["BWLIMIT"] = bwlimit
+    settings["MAX_DURATION"] = maxDuration
+    return settings
+  }
+}
+
 struct FetchOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "A file is fetched when it has not changed for this long (SETTLE_SECONDS, default 45).", valueName: "seconds"))
   var settleSeconds: Int?
+
+  @Option(
+    name: .customLong("include"),
+    help: ArgumentHelp(
+      "Take only paths that match (INCLUDE); may be repeated. Patterns are rclone's: * ** ? [a-z] {a,b} /top dir/.",
+      valueName: "pattern"))
+  var includes: [String] = []
+
+  @Option(
+    name: .customLong("exclude"),
+    help: ArgumentHelp("Leave out paths that match (EXCLUDE); may be repeated.", valueName: "pattern"))
+  var excludes: [String] = []
+
+  @Option(
+    name: .customLong("filter-from"),
+    help: ArgumentHelp(
+      "Read rules \"+ pattern\" and \"- pattern\", one a line, from a file (FILTER_FROM); may be repeated.",
+      valueName: "file"))
+  var filterFiles: [String] = []
 
   @Flag(help: "Accept that the SFTP server, user or folder of this volume has moved, and record it (REBIND=1).")
   var rebind = false
@@ -64,8 +103,16 @@ struct FetchOptions: ParsableArguments {
   var settings: [String: String] {
     var settings: [String: String] = [:]
     settings["SETTLE_SECONDS"] = settleSeconds.map(String.init)
+    if !includes.isEmpty { settings["INCLUDE"] = lines(includes) }
+    if !excludes.isEmpty { settings["EXCLUDE"] = lines(excludes) }
+    if !filterFiles.isEmpty { settings["FILTER_FROM"] = filterFiles.joined(separator: "\n") }
     if rebind { settings["REBIND"] = "1" }
     return settings
+  }
+
+  /// Patterns as a variable holds them; one of the command line is never a comment.
+  private func lines(_ patterns: [String]) -> String {
+    patterns.map { $0.hasPrefix("#") || $0.hasPrefix(";") ? "\\" + $0 : $0 }.joined(separator: "\n")
   }
 }
 
@@ -78,8 +125,9 @@ struct Sync: RunnableCommand {
       """)
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
 
-  func execute() -> Common.ExitCode { work(.sync, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.sync, common.settings, fetch.settings, limits.settings) }
 }
 
 struct FullSync: RunnableCommand {
@@ -87,8 +135,9 @@ struct FullSync: RunnableCommand {
     commandName: "full-sync", abstract: "Like sync, but observes everything itself and trusts no earlier observation.")
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
 
-  func execute() -> Common.ExitCode { work(.fullSync, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.fullSync, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Fetch: RunnableCommand {
@@ -96,16 +145,18 @@ struct Fetch: RunnableCommand {
     abstract: "SFTP folder → staging volume. Needs no S3 settings.")
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
 
-  func execute() -> Common.ExitCode { work(.fetch, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.fetch, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Publish: RunnableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Staging volume → bucket. Needs no SFTP settings; run it again after an outage of S3.")
   @OptionGroup var common: CommonOptions
+  @OptionGroup var limits: RunOptions
 
-  func execute() -> Common.ExitCode { work(.publish, common.settings) }
+  func execute() -> Common.ExitCode { work(.publish, common.settings, limits.settings) }
 }
 
 struct Status: RunnableCommand {
@@ -155,8 +206,8 @@ struct List: RunnableCommand {
 }
 
 /// Runs a work command with the configuration of the process.
-private func work(_ command: MirrorRun.Command, _ flags: [String: String]) -> Common.ExitCode {
-  configured(flags, needs: command.needs) { configuration, logger in
+private func work(_ command: MirrorRun.Command, _ flags: [String: String]...) -> Common.ExitCode {
+  configured(flags.reduce(into: [:]) { $0.merge($1) { $1 } }, needs: command.needs) { configuration, logger in
     MirrorRun(command, configuration: configuration, stop: Signals.stop, logger: logger).run()
   }
 }
