@@ -6,6 +6,8 @@ package struct Configuration: Sendable {
   package var destination: Destination?
   package var staging: StagingSettings
   package var limits: RunLimits
+  /// Show what a run would do, and write nothing.
+  package var isDryRun: Bool
   package var logLevel: LogLevel
 
   package enum LogLevel: String, Sendable, CaseIterable {
@@ -28,6 +30,7 @@ package struct Configuration: Sendable {
     destination = Destination(&reader, required: needs.contains(.s3))
     s3 = needs.contains(.s3) ? S3Target(&reader, destination: destination) : nil
     staging = StagingSettings(&reader)
+    isDryRun = needs.isEmpty ? false : reader.flag("DRY_RUN", default: false)
     limits = needs.isEmpty ? .none : RunLimits(&reader)
     logLevel = reader.choice("LOG_LEVEL", default: .info)
     if !reader.problems.isEmpty { throw ConfigurationError(problems: reader.problems) }

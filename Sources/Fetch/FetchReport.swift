@@ -17,6 +17,8 @@ package struct FetchReport: Sendable {
   package var unknown: [String] = []
   /// False when the mirrored folder itself could not be listed.
   package var hasRoot = true
+  /// Paths shown both as a file and as a directory; in a run they are among those that failed.
+  var contradictory = 0
   package var hostKey: String?
   package var seconds = 0.0
   /// What ended the phase before its end.
@@ -64,15 +66,21 @@ package struct FetchReport: Sendable {
         "\(waiting) waiting to settle"
           + (due.map { ", due \(timestamp(wallMilliseconds: $0).dropFirst(11).prefix(8))" } ?? ""))
     }
-    if waitingForMarker > 0 { parts.append("\(waitingForMarker) waiting for their marker") }
     if gone > 0 { parts.append("\(gone) gone from the remote") }
     if counts.changed > 0 { parts.append("\(counts.changed) changed while being read") }
     if counts.vanished > 0 { parts.append("\(counts.vanished) deleted meanwhile") }
     if blocked > 0 { parts.append("\(blocked) waiting until what they replace is published") }
     if counts.failed > 0 { parts.append("\(counts.failed) failed") }
+    return (parts + omissions).joined(separator: ", ")
+  }
+
+  /// What the listing lacks, and why.
+  var omissions: [String] {
+    var parts: [String] = []
     if !unknown.isEmpty { parts.append("\(unknown.count) directories unknown: \(named(unknown))") }
     if excluded > 0 { parts.append("\(excluded) excluded") }
+    if waitingForMarker > 0 { parts.append("\(waitingForMarker) waiting for their marker") }
     if !skipped.isEmpty { parts.append("\(skipped.count) skipped: \(named(skipped))") }
-    return parts.joined(separator: ", ")
+    return parts
   }
 }

@@ -65,7 +65,7 @@ package struct Fetcher {
     warnOfNewHostKey(pool.facts)
     volume.journal.noteHostKey(report.hostKey)
 
-    let root = try findFolder(pool)
+    let root = try pool.findFolder(of: source)
     var listing = try list(root, over: pool)
     if listing.hasRoot { try volume.bind() }
     var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
@@ -90,28 +90,6 @@ package struct Fetcher {
 
   private func openPool() throws(SFTPError) -> ConnectionPool {
     try ConnectionPool(maximum: source.connections, stop: stop, logger: logger, connect: connect)
-  }
-
-  /// The folder's absolute path on the server.
-  private func findFolder(_ pool: ConnectionPool) throws -> [UInt8] {
-    func unusable(_ reason: String) -> PhaseFailure {
-      PhaseFailure(
-        code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
-        advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
-        severity: .configuration)
-    }
-    let (root, attributes): ([UInt8], FileAttributes)
-    do throws(SFTPError) {
-      let folder = Array(source.folder.utf8)
-      root = try pool.ask { (connection) throws(SFTPError) in try connection.realPath(folder) }
-      attributes = try pool.ask { (connection) throws(SFTPError) in try connection.attributes(root) }
-    } catch {
-      // Refusals of this one path are about the setting; anything else is about the connection.
-      if error.severity == .item { throw unusable(error.reason) }
-      throw error
-    }
-    if let kind = attributes.kind, kind != .directory { throw unusable("it is not a directory") }
-    return root
   }
 
   private func list(_ root: [UInt8], over pool: ConnectionPool) throws(SFTPError) -> RemoteListing {
@@ -251,22 +229,5 @@ package struct Fetcher {
       metadata: [
         "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
       ])
-  }
-}
-
-extension SFTPSettings {
-  /// - Parameter ownKnownHostsPath: where keys trusted on first use are kept when none is configured.
-  package init(_ source: SFTPSource, ownKnownHostsPath: String) {
-    let policy: HostKeyPolicy =
-      if !source.hostKeyPins.isEmpty {
-        .pins(source.hostKeyPins)
-      } else if let path = source.knownHostsPath {
-        .knownHosts(path: path)
-      } else {
-        .trustOnFirstUse(path: ownKnownHostsPath)
-      }
-    self.init(
-      host: source.host, port: source.port, user: source.user, password: source.password, privateKey: source.key,
-      privateKeyPassphrase: source.keyPassphrase, hostKeyPolicy: policy, timeoutSeconds: source.timeoutSeconds)
   }
 }

@@ -25,7 +25,7 @@ struct Download {
   /// Servers that cut answers short are asked for no less than this.
   private static let leastReadBytes: UInt32 = 4_096
   /// Bytes asked for and not delivered, of all files: what memory the reordering may take at most.
-  private static let windowBytes: UInt64 = 16 << 20
+  private static let maximumWindowBytes: UInt64 = 16 << 20
   /// The same for one file, so that a large one leaves room for small ones.
   private static let fileWindowBytes: UInt64 = 8 << 20
   /// Bytes of files taken and not read, above which no other is taken: the other connections want some too.
@@ -52,6 +52,8 @@ struct Download {
   private let answersInOrder: Bool
   private let stream: MessageStream
   private let logger: Logger
+  /// Less where bandwidth is limited: what is asked for stands before the FSTAT and CLOSE that end a file.
+  private let windowBytes: UInt64
   private var budget: HandleBudget
   private var toldFewHandles = false
   private var outstanding = Outstanding<(Transfer, Purpose)>()
@@ -80,6 +82,9 @@ struct Download {
     self.stream = stream
     self.logger = logger
     self.answersInOrder = answersInOrder
+    windowBytes =
+      stream.bandwidth.map { UInt64($0.pieceBytes(milliseconds: 500, in: 65_536...Int(Self.maximumWindowBytes))) }
+      ?? Self.maximumWindowBytes
     budget = HandleBudget(maximum: filesInFlight, caution: caution)
     pace = Pace(leastUnits: Self.leastBytes, inSeconds: Self.paceTimeouts * Double(stream.timeoutSeconds))
   }
@@ -152,10 +157,10 @@ struct Download {
   }
 
   /// The window of one file: a file that is alone may fill all of it.
-  private var fileWindowBytes: UInt64 { active.count == 1 ? Self.windowBytes : Self.fileWindowBytes }
+  private var fileWindowBytes: UInt64 { active.count == 1 ? windowBytes : min(windowBytes, Self.fileWindowBytes) }
 
   private var hasRoom: Bool {
-    bytesInFlight < Self.windowBytes && outstanding.bytes < MessageStream.unansweredLimit
+    bytesInFlight < windowBytes && outstanding.bytes < MessageStream.unansweredLimit
   }
 
   private mutating func enqueue(_ file: Transfer) {

@@ -16,7 +16,7 @@ final class MessageStream {
 
   let timeoutSeconds: Int
   private let stop: StopSignal
-  private let bandwidth: BandwidthLimit?
+  let bandwidth: BandwidthLimit?
   /// Seconds spent waiting because of it, since somebody last asked.
   private var waitedSeconds = 0.0
   private let channel: any ByteChannel

@@ -6,8 +6,9 @@ package enum HostKeyPolicy: Sendable {
   case pins([String])
   /// A known_hosts file of the user's, read only.
   case knownHosts(path: String)
-  /// A known_hosts file of ours: the first key of a host is stored there, any other key afterwards is fatal.
-  case trustOnFirstUse(path: String)
+  /// A known_hosts file of ours: the first key of a host is stored there, any other key afterwards is fatal. Unless it
+  /// is to be kept, the first key is trusted without being stored.
+  case trustOnFirstUse(path: String, isKept: Bool = true)
 }
 
 /// Where and as whom to connect.

@@ -52,6 +52,20 @@ struct CommonOptions: ParsableArguments {
   }
 }
 
+struct DryRunOptions: ParsableArguments {
+  @Flag(
+    name: [.customShort("n"), .customLong("dry-run")],
+    help: """
+      List and compare, write nothing: one line a path, = same, + new, * changed, - gone from the remote, ~ waiting, \
+      ! unknown, > staged and to be sent (DRY_RUN=1).
+      """)
+  var isOn = false
+
+  @Flag(help: "With --dry-run: one JSON object a line.") var json = false
+
+  var settings: [String: String] { isOn ? ["DRY_RUN": "1"] : [:] }
+}
+
 struct RunOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -126,8 +140,9 @@ struct Sync: RunnableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
   @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.sync, common.settings, fetch.settings, limits.settings) }
+  func execute() -> Common.ExitCode { work(.sync, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct FullSync: RunnableCommand {
@@ -136,8 +151,9 @@ struct FullSync: RunnableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
   @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.fullSync, common.settings, fetch.settings, limits.settings) }
+  func execute() -> Common.ExitCode { work(.fullSync, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Fetch: RunnableCommand {
@@ -146,8 +162,9 @@ struct Fetch: RunnableCommand {
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
   @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.fetch, common.settings, fetch.settings, limits.settings) }
+  func execute() -> Common.ExitCode { work(.fetch, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Publish: RunnableCommand {
@@ -155,8 +172,9 @@ struct Publish: RunnableCommand {
     abstract: "Staging volume → bucket. Needs no SFTP settings; run it again after an outage of S3.")
   @OptionGroup var common: CommonOptions
   @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.publish, common.settings, limits.settings) }
+  func execute() -> Common.ExitCode { work(.publish, dryRun, common.settings, limits.settings) }
 }
 
 struct Status: RunnableCommand {
@@ -205,10 +223,21 @@ struct List: RunnableCommand {
   }
 }
 
-/// Runs a work command with the configuration of the process.
-private func work(_ command: MirrorRun.Command, _ flags: [String: String]...) -> Common.ExitCode {
-  configured(flags.reduce(into: [:]) { $0.merge($1) { $1 } }, needs: command.needs) { configuration, logger in
-    MirrorRun(command, configuration: configuration, stop: Signals.stop, logger: logger).run()
+/// Runs a work command with the configuration of the process, or shows what it would do.
+private func work(
+  _ command: MirrorRun.Command, _ dryRun: DryRunOptions, _ flags: [String: String]...
+) -> Common.ExitCode {
+  let flags = flags.reduce(into: dryRun.settings) { all, some in all.merge(some) { $1 } }
+  return configured(flags, needs: command.needs) { configuration, logger in
+    if configuration.isDryRun {
+      return MirrorPreview(command, configuration: configuration, stop: Signals.stop, logger: logger)
+        .run(json: dryRun.json) { Output.print(bytes: $0 + [0x0a]) }
+    }
+    if dryRun.json {
+      Output.complain("Error: --json goes with --dry-run")
+      return .configuration
+    }
+    return MirrorRun(command, configuration: configuration, stop: Signals.stop, logger: logger).run()
   }
 }
 
