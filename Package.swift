@@ -58,7 +58,8 @@ let package = Package(
     .target(
       name: "FuzzCodec", dependencies: ["SFTP", "Common", logging], path: "Tests/FuzzCodec", exclude: ["findings"],
       swiftSettings: strict),
-    .testTarget(name: "CommonTests", dependencies: ["Common", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "CommonTests", dependencies: ["Common", "TestSupport"], exclude: ["oracle"], swiftSettings: strict),
     .testTarget(name: "StagingTests", dependencies: ["Staging", "Common", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "SFTPTests", dependencies: ["SFTP", "Common", "TestSupport", "FuzzCodec", logging], exclude: ["servers"],

@@ -19,6 +19,7 @@ package enum ConfigurationView {
       lines += [
         "source       " + escaped("\(source.user)@\(address):\(source.port) \(source.folder)"),
         "log-in       " + logIn.compactMap { $0 }.joined(separator: ", then ") + "; host key \(trust)",
+        "selection    " + text(source.selection),
       ]
     }
     if let target = configuration.s3 {
@@ -32,7 +33,16 @@ package enum ConfigurationView {
     let staging = configuration.staging
     lines.append(
       "staging      " + escaped(staging.directory) + ", files settle for \(staging.settleSeconds) s"
-        + (staging.excludeDefaults ? ", uploads under way are left out" : ""))
+    )
+    if let rate = configuration.limits.bytesPerSecond { lines.append("bandwidth    \(rate) bytes a second") }
+    if let seconds = configuration.limits.durationSeconds { lines.append("duration     \(seconds) s a run") }
     return lines.joined(separator: "\n")
+  }
+
+  private static func text(_ selection: Selection) -> String {
+    var parts = [selection.filter.isEmpty ? "all files" : "files by \(selection.filter.ruleCount) rules"]
+    if let suffix = selection.doneSuffix { parts.append("each once its marker with \(escaped(suffix)) is there") }
+    if selection.excludeDefaults { parts.append("uploads under way are left out") }
+    return parts.joined(separator: ", ")
   }
 }

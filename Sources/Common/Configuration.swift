@@ -5,6 +5,9 @@ package struct Configuration: Sendable {
   /// Where the configured destination is, even when no credentials are there to reach it.
   package var destination: Destination?
   package var staging: StagingSettings
+  package var limits: RunLimits
+  /// Show what a run would do, and write nothing.
+  package var isDryRun: Bool
   package var logLevel: LogLevel
 
   package enum LogLevel: String, Sendable, CaseIterable {
@@ -27,6 +30,8 @@ package struct Configuration: Sendable {
     destination = Destination(&reader, required: needs.contains(.s3))
     s3 = needs.contains(.s3) ? S3Target(&reader, destination: destination) : nil
     staging = StagingSettings(&reader)
+    isDryRun = needs.isEmpty ? false : reader.flag("DRY_RUN", default: false)
+    limits = needs.isEmpty ? .none : RunLimits(&reader)
     logLevel = reader.choice("LOG_LEVEL", default: .info)
     if !reader.problems.isEmpty { throw ConfigurationError(problems: reader.problems) }
   }
@@ -51,6 +56,8 @@ package struct SFTPSource: Sendable {
   package var timeoutSeconds: Int
   /// Go on with a large file where it was interrupted, instead of reading it anew.
   package var resumesLargeFiles: Bool
+  /// Which files of the folder are taken.
+  package var selection: Selection
 
   init(_ reader: inout SettingsReader) {
     host = reader.required("SFTP_HOST")
@@ -85,6 +92,7 @@ package struct SFTPSource: Sendable {
     filesInFlight = reader.integer("SFTP_FILES_IN_FLIGHT", default: 128, in: 1...1024)
     timeoutSeconds = reader.integer("SFTP_TIMEOUT", default: 30, in: 1...3600)
     resumesLargeFiles = reader.flag("SFTP_RESUME", default: true)
+    selection = Selection(&reader)
   }
 
   private static func isFingerprint(_ text: String) -> Bool {
@@ -139,13 +147,10 @@ package struct StagingSettings: Sendable {
   package var settleSeconds: Int
   /// Accept that the volume's server, user or folder has moved.
   package var rebind: Bool
-  /// Leave out the names that uploading clients use while a file is not whole.
-  package var excludeDefaults: Bool
 
   init(_ reader: inout SettingsReader) {
     directory = reader.text("STAGING_DIR") ?? "/staging"
     settleSeconds = reader.integer("SETTLE_SECONDS", default: 45, in: 0...86_400)
-    excludeDefaults = reader.flag("EXCLUDE_DEFAULTS", default: true)
     rebind = reader.flag("REBIND", default: false)
   }
 }

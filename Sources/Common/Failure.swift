@@ -48,6 +48,9 @@ package protocol Failure: Error, Sendable, CustomStringConvertible {
 extension Failure {
   package var advice: String? { nil }
 
+  /// See ``PhaseFailure/overtime(_:)``.
+  package var isOvertime: Bool { code == PhaseFailure.overtimeCode }
+
   /// One line: `operation subject: reason (advice)`.
   package var description: String {
     let head = subject.isEmpty ? operation : "\(operation) \(subject)"
@@ -73,6 +76,15 @@ package struct PhaseFailure: Failure {
     self.reason = reason
     self.advice = advice
     self.severity = severity
+  }
+
+  static let overtimeCode = "max-duration"
+
+  /// The run's time was over before the phase was done.
+  package static func overtime(_ phase: String) -> PhaseFailure {
+    PhaseFailure(
+      code: overtimeCode, operation: phase, reason: "the time that MAX_DURATION gives is over",
+      advice: "the next run continues", severity: .temporary)
   }
 
   /// The run was asked to stop before the phase was done.

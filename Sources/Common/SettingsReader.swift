@@ -73,6 +73,20 @@ package struct SettingsReader {
     return text
   }
 
+  /// What a file holds that is named by a setting; nil, and a problem, when it cannot be read or is no text.
+  package mutating func content(ofFile path: [UInt8], namedBy name: String) -> [UInt8]? {
+    let path = String(decoding: path, as: UTF8.self)
+    guard let content = try? readFile(path) else {
+      report("\(name): cannot read \(escaped(path))")
+      return nil
+    }
+    guard String(validating: content, as: UTF8.self) != nil, !content.contains(0) else {
+      report("\(name): \(escaped(path)) is not valid UTF-8 text")
+      return nil
+    }
+    return content
+  }
+
   package mutating func required(_ name: String) -> String {
     let before = problems.count
     if let value = text(name) { return value }

@@ -12,10 +12,13 @@ package struct FetchReport: Sendable {
   package var nextDueMilliseconds: Int64?
   package var blocked = 0
   package var excluded = 0
+  package var waitingForMarker = 0
   package var skipped: [String] = []
   package var unknown: [String] = []
   /// False when the mirrored folder itself could not be listed.
   package var hasRoot = true
+  /// Paths shown both as a file and as a directory; in a run they are among those that failed.
+  var contradictory = 0
   package var hostKey: String?
   package var seconds = 0.0
   /// What ended the phase before its end.
@@ -30,6 +33,7 @@ package struct FetchReport: Sendable {
     nextDueMilliseconds = plan.nextDueMilliseconds
     blocked = plan.blocked.count
     excluded = listing.excludedCount
+    waitingForMarker = listing.waitingForMarkerCount
     hasRoot = listing.hasRoot
     skipped = listing.skipped.map(\.description)
     unknown = listing.unknown.map { ($0.path?.description ?? "the folder itself") + " (\($0.error.reason))" }
@@ -46,9 +50,11 @@ package struct FetchReport: Sendable {
   }
 
   /// Whether the phase got somewhere: what a health check counts. A few files that fail do not make it a failure; that
-  /// all fail, or that the folder cannot be seen, does.
+  /// all fail, or that the folder cannot be seen, does. A run whose time was over has got somewhere when it has fetched
+  /// something.
   package var isSuccess: Bool {
-    failure == nil && hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
+    if let failure { return failure.isOvertime && counts.fetched > 0 }
+    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
   }
 
   /// The summary line: what was done, then what was not and why.
@@ -66,9 +72,16 @@ package struct FetchReport: Sendable {
     if counts.vanished > 0 { parts.append("\(counts.vanished) deleted meanwhile") }
     if blocked > 0 { parts.append("\(blocked) waiting until what they replace is published") }
     if counts.failed > 0 { parts.append("\(counts.failed) failed") }
+    return (parts + omissions).joined(separator: ", ")
+  }
+
+  /// What the listing lacks, and why.
+  var omissions: [String] {
+    var parts: [String] = []
     if !unknown.isEmpty { parts.append("\(unknown.count) directories unknown: \(named(unknown))") }
     if excluded > 0 { parts.append("\(excluded) excluded") }
+    if waitingForMarker > 0 { parts.append("\(waitingForMarker) waiting for their marker") }
     if !skipped.isEmpty { parts.append("\(skipped.count) skipped: \(named(skipped))") }
-    return parts.joined(separator: ", ")
+    return parts
   }
 }

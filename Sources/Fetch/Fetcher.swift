@@ -20,10 +20,13 @@ package struct Fetcher {
   private let logger: Logger
   private let connect: @Sendable (StopSignal) throws(SFTPError) -> SFTPConnection
 
-  /// - Parameter connect: opens a logged-in connection that heeds a stop signal; nil connects to `source`.
+  /// - Parameters:
+  ///   - bandwidth: how fast bytes are read.
+  ///   - connect: opens a logged-in connection that heeds a stop signal; nil connects to `source`.
   package init(
     source: SFTPSource, settings: StagingSettings, destination: Destination?, volume: StagingVolume, stop: StopSignal,
-    logger: Logger, connect: (@Sendable (StopSignal) throws(SFTPError) -> SFTPConnection)? = nil
+    bandwidth: BandwidthLimit? = nil, logger: Logger,
+    connect: (@Sendable (StopSignal) throws(SFTPError) -> SFTPConnection)? = nil
   ) {
     self.source = source
     self.settings = settings
@@ -34,8 +37,9 @@ package struct Fetcher {
     if let connect {
       self.connect = connect
     } else {
-      let settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
-      self.connect = { (stop) throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
+      var settings = SFTPSettings(source, ownKnownHostsPath: volume.knownHostsPath)
+      settings.bandwidth = bandwidth
+      self.connect = { [settings] (stop) throws(SFTPError) in try SFTPConnection(settings, stop: stop, logger: logger) }
     }
   }
 
@@ -49,6 +53,7 @@ package struct Fetcher {
     } catch {
       report.failure = PhaseFailure(code: "internal", operation: "fetch", reason: "\(error)", severity: .other)
     }
+    if report.failure?.code == "stopped", stop.isOvertime { report.failure = PhaseFailure.overtime("fetch") }
     report.seconds = monotonicSeconds() - report.startedMonotonicSeconds
     return report
   }
@@ -60,7 +65,7 @@ package struct Fetcher {
     warnOfNewHostKey(pool.facts)
     volume.journal.noteHostKey(report.hostKey)
 
-    let root = try findFolder(pool)
+    let root = try pool.findFolder(of: source)
     var listing = try list(root, over: pool)
     if listing.hasRoot { try volume.bind() }
     var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
@@ -87,31 +92,8 @@ package struct Fetcher {
     try ConnectionPool(maximum: source.connections, stop: stop, logger: logger, connect: connect)
   }
 
-  /// The folder's absolute path on the server.
-  private func findFolder(_ pool: ConnectionPool) throws -> [UInt8] {
-    func unusable(_ reason: String) -> PhaseFailure {
-      PhaseFailure(
-        code: "no-such-folder", operation: "find the folder", subject: escaped(source.folder), reason: reason,
-        advice: "check SFTP_FOLDER_NAME; without a leading slash it is relative to the login directory",
-        severity: .configuration)
-    }
-    let (root, attributes): ([UInt8], FileAttributes)
-    do throws(SFTPError) {
-      let folder = Array(source.folder.utf8)
-      root = try pool.ask { (connection) throws(SFTPError) in try connection.realPath(folder) }
-      attributes = try pool.ask { (connection) throws(SFTPError) in try connection.attributes(root) }
-    } catch {
-      // Refusals of this one path are about the setting; anything else is about the connection.
-      if error.severity == .item { throw unusable(error.reason) }
-      throw error
-    }
-    if let kind = attributes.kind, kind != .directory { throw unusable("it is not a directory") }
-    return root
-  }
-
   private func list(_ root: [UInt8], over pool: ConnectionPool) throws(SFTPError) -> RemoteListing {
-    let listing = RemoteListing(
-      exclusion: Exclusion(defaults: settings.excludeDefaults), heartbeat: volume.heartbeat)
+    let listing = RemoteListing(selection: source.selection, heartbeat: volume.heartbeat)
     try pool.walk(root, visitor: listing)
     return listing
   }
@@ -263,22 +245,5 @@ package struct Fetcher {
       metadata: [
         "host": "\(source.host)", "type": "\(facts.hostKeyType)", "fingerprint": "\(facts.hostKeyFingerprint)",
       ])
-  }
-}
-
-extension SFTPSettings {
-  /// - Parameter ownKnownHostsPath: where keys trusted on first use are kept when none is configured.
-  package init(_ source: SFTPSource, ownKnownHostsPath: String) {
-    let policy: HostKeyPolicy =
-      if !source.hostKeyPins.isEmpty {
-        .pins(source.hostKeyPins)
-      } else if let path = source.knownHostsPath {
-        .knownHosts(path: path)
-      } else {
-        .trustOnFirstUse(path: ownKnownHostsPath)
-      }
-    self.init(
-      host: source.host, port: source.port, user: source.user, password: source.password, privateKey: source.key,
-      privateKeyPassphrase: source.keyPassphrase, hostKeyPolicy: policy, timeoutSeconds: source.timeoutSeconds)
   }
 }

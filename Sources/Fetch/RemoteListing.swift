@@ -11,7 +11,8 @@ package final class RemoteListing: TreeVisitor {
   private var listed: Set<RemotePath> = []
   private var unknownPaths: Set<RemotePath> = []
   private var skippedPaths: Set<RemotePath> = []
-  private let exclusion: Exclusion
+  private var waitingForMarker: Set<RemotePath> = []
+  private let selector: PathSelector
   private let heartbeat: Heartbeat?
 
   /// An entry of a directory that is not fetched.
@@ -22,8 +23,8 @@ package final class RemoteListing: TreeVisitor {
     package var description: String { "\(name) (\(reason))" }
   }
 
-  package init(exclusion: Exclusion, heartbeat: Heartbeat? = nil) {
-    self.exclusion = exclusion
+  package init(selection: Selection, heartbeat: Heartbeat? = nil) {
+    selector = PathSelector(selection)
     self.heartbeat = heartbeat
   }
 
@@ -37,14 +38,20 @@ package final class RemoteListing: TreeVisitor {
     Set(files.lazy.map(\.path).filter { self.listed.contains($0) || self.unknownPaths.contains($0) })
   }
 
-  package func shouldDescend(into directory: RemotePath) -> Bool { !exclusion.excludes(directory) }
+  /// Files without the marker that says they are whole.
+  package var waitingForMarkerCount: Int { waitingForMarker.count }
+
+  package func shouldDescend(into directory: RemotePath) -> Bool { selector.enters(directory) }
 
   package func found(_ files: [ListedFile], in directory: RemotePath?) {
+    let marked = selector.markedNames(among: files.lazy.map(\.name))
     for file in files {
       // Never fails: the walk has judged the name.
       guard let path = try? RemotePath(directory: directory, name: file.name) else { continue }
-      if exclusion.excludes(path) {
+      if !selector.takes(path) {
         excludedCount += 1
+      } else if let marked, !marked.contains(file.name[...]) {
+        waitingForMarker.insert(path)
       } else {
         self.files.append(FetchPlan.Item(path: path, fingerprint: file.fingerprint))
       }
@@ -71,36 +78,18 @@ package final class RemoteListing: TreeVisitor {
   ///
   /// | nearest directory above that the walk met | view |
   /// |---|---|
-  /// | the path itself, or one above it, was skipped or is excluded | skipped |
+  /// | the path itself, or one above it, was skipped or is excluded; or it waits for its marker | skipped |
   /// | listed to its end | absent |
   /// | could not be listed | unknown |
   package func viewOfMissing(_ path: RemotePath) -> RemoteView {
-    if skippedPaths.contains(path) || exclusion.excludes(path) { return .skipped }
+    if skippedPaths.contains(path) || waitingForMarker.contains(path) || !selector.takes(path) { return .skipped }
     // A directory that could not be listed may be the path itself: then it is no file any more, but nothing is certain.
     if unknownPaths.contains(path) { return .unknown }
     for directory in path.ancestors {
-      if skippedPaths.contains(directory) || exclusion.excludes(directory) { return .skipped }
+      if skippedPaths.contains(directory) || !selector.enters(directory) { return .skipped }
       if unknownPaths.contains(directory) { return .unknown }
       if listed.contains(directory) { return .absent }
     }
     return isRootListed ? .absent : .unknown
-  }
-}
-
-/// Names that are not mirrored: by default those that uploading clients use while a file is not whole.
-package struct Exclusion: Sendable {
-  private let suffixes: [[UInt8]]
-  private let prefixes: [[UInt8]]
-
-  /// - Parameter defaults: leave out `*.part *.filepart *.partial *.tmp .in.*`.
-  package init(defaults: Bool) {
-    suffixes = defaults ? [".part", ".filepart", ".partial", ".tmp"].map { Array($0.utf8) } : []
-    prefixes = defaults ? [Array(".in.".utf8)] : []
-  }
-
-  /// Judges the last component of the path.
-  package func excludes(_ path: RemotePath) -> Bool {
-    let name = path.name
-    return suffixes.contains { name.suffix($0.count).elementsEqual($0) } || prefixes.contains { name.starts(with: $0) }
   }
 }

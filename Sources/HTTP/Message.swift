@@ -144,6 +144,8 @@ package struct HTTPSettings: Sendable {
   package var scheme: Endpoint.Scheme
   /// Told when bytes of a large body go out.
   package var heartbeat: Heartbeat?
+  /// How fast bodies are sent, all requests together; nil for as fast as they go.
+  package var bandwidth: BandwidthLimit?
 
   package init(
     userAgent: String, caBundlePath: String? = nil, idleSeconds: Int = 30, connectSeconds: Int = 10,

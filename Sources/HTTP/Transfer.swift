@@ -15,6 +15,7 @@ final class Transfer {
   private var sent: UInt64 = 0
   private var largeBuffer = false
   private let heartbeat: Heartbeat?
+  private let bandwidth: BandwidthLimit?
   private var headerBlock = [UInt8]()
   /// Whether the empty line came that ends the last header block. Trailers come after it and change nothing.
   private var headersEnded = false
@@ -39,6 +40,7 @@ final class Transfer {
     easy = try EasyHandle()
     words.initialize(repeating: 0, count: errorWordsSize)
     heartbeat = settings.heartbeat
+    bandwidth = settings.bandwidth
     answerSeconds = Self.answerPatience * Double(settings.idleSeconds)
     let context = Unmanaged.passUnretained(self).toOpaque()
     easy.set(CURLOPT_PRIVATE, pointer: context)
@@ -153,7 +155,12 @@ final class Transfer {
   func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
     let left = body.size - sent
     guard left > 0, let target = buffer.baseAddress else { return 0 }
-    let wanted = Int(min(left, UInt64(buffer.count)))
+    var wanted = Int(min(left, UInt64(buffer.count)))
+    if let bandwidth {
+      // The waiting holds up the thread that sends everything, so it must be short.
+      wanted = min(wanted, bandwidth.pieceBytes(milliseconds: 30, in: 4_096...(1 << 20)))
+      pause(milliseconds: bandwidth.charge(wanted))
+    }
     switch body {
     case .none: return 0
     case .bytes(let bytes):

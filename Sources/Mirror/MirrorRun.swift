@@ -65,24 +65,39 @@ package struct MirrorRun {
 
   private func run(on volume: StagingVolume) -> ExitCode {
     let started = (wall: clock.wallMilliseconds(), monotonic: monotonicSeconds())
+    let (fetchStop, publishStop) = makeStops(from: started.monotonic)
+    let bandwidth = configuration.limits.bytesPerSecond.map { BandwidthLimit(bytesPerSecond: $0) }
     var books = RunBooks(volume: volume, destination: configuration.destination)
     if let source = configuration.sftp {
       let fetched = Fetcher(
         source: source, settings: configuration.staging, destination: configuration.destination, volume: volume,
-        stop: stop, logger: logger
+        stop: fetchStop, bandwidth: bandwidth, logger: logger
       ).run(command == .fullSync ? .comprehensive : .incremental)
       announce("fetch", fetched.summary(clock: clock), fetched.failure, fetched.seconds)
       books.note(fetched, startedMilliseconds: started.wall)
     }
-    if configuration.s3 != nil, stop.isRequested {
+    if configuration.s3 != nil, publishStop.isRequested {
       books.noteSkippedPhase()
     } else if let target = configuration.s3 {
       let phaseStart = clock.wallMilliseconds()
-      let published = Publisher(target: target, volume: volume, stop: stop, logger: logger).run()
+      let published = Publisher(
+        target: target, volume: volume, stop: publishStop, bandwidth: bandwidth, logger: logger
+      ).run()
       announce("publish", published.summary, published.failure, published.seconds)
       books.note(published, startedMilliseconds: phaseStart)
     }
     return books.close(runMilliseconds: UInt64((monotonicSeconds() - started.monotonic) * 1000), logger: logger)
+  }
+
+  /// When each phase begins nothing new: at the run's end; but fetch at half of it when publish is to follow, so that
+  /// what is staged gets out however much there is to fetch. What fetch leaves of its time is publish's.
+  private func makeStops(from start: Double) -> (fetch: StopSignal, publish: StopSignal) {
+    guard let seconds = configuration.limits.durationSeconds.map(Double.init) else { return (stop, stop) }
+    let share = configuration.s3 == nil ? seconds : seconds / 2
+    return (
+      StopSignal(following: stop, deadlineSeconds: start + share),
+      StopSignal(following: stop, deadlineSeconds: start + seconds)
+    )
   }
 
   /// The line at the end of a phase; before it, what ended the phase early.

@@ -12,12 +12,16 @@ package struct Publisher {
   private let target: S3Target
   private let volume: StagingVolume
   private let stop: StopSignal
+  private let bandwidth: BandwidthLimit?
   private let logger: Logger
 
-  package init(target: S3Target, volume: StagingVolume, stop: StopSignal, logger: Logger) {
+  package init(
+    target: S3Target, volume: StagingVolume, stop: StopSignal, bandwidth: BandwidthLimit? = nil, logger: Logger
+  ) {
     self.target = target
     self.volume = volume
     self.stop = stop
+    self.bandwidth = bandwidth
     self.logger = logger
   }
 
@@ -32,6 +36,7 @@ package struct Publisher {
     } catch {
       report.failure = PhaseFailure(code: "internal", operation: "publish", reason: "\(error)", severity: .other)
     }
+    if report.failure?.code == "stopped", stop.isOvertime { report.failure = PhaseFailure.overtime("publish") }
     report.seconds = monotonicSeconds() - started
     return report
   }
@@ -55,6 +60,7 @@ package struct Publisher {
   private func upload(_ items: [PublishPlan.Item], _ outcome: UploadOutcome, _ report: inout PublishReport) throws {
     var settings = S3Settings(target)
     settings.heartbeat = volume.heartbeat
+    settings.bandwidth = bandwidth
     let client = try S3Client(settings, clock: volume.clock, stop: stop, logger: logger)
     let prepared = BlockingQueue<Prepared>(maximumWeight: Self.preparedLimit)
     let confirmed = BlockingQueue<Confirmed>(maximumWeight: .max)
@@ -183,8 +189,11 @@ package struct PublishReport: Sendable {
   }
 
   /// Whether the phase got somewhere: what a health check counts. A few files that fail do not make it a failure; that
-  /// all which could be objects fail does.
-  package var isSuccess: Bool { failure == nil && (published > 0 || failed - withoutKey + drifted == 0) }
+  /// all which could be objects fail does. A run whose time was over has got somewhere when it has sent something.
+  package var isSuccess: Bool {
+    if let failure { return failure.isOvertime && published > 0 }
+    return published > 0 || failed - withoutKey + drifted == 0
+  }
 
   package var summary: String {
     var parts = ["\(published) published (\(byteCount(publishedBytes)))"]

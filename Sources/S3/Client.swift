@@ -59,11 +59,12 @@ package final class S3Client {
     bucketPath = named ? "" : "/" + PercentEncoding.path(settings.bucket.utf8)
     signer = Signer(credentials: settings.credentials, region: settings.region, service: settings.service)
     do {
-      engine = try HTTPEngine(
-        HTTPSettings(
-          userAgent: settings.userAgent, caBundlePath: settings.caBundlePath, idleSeconds: settings.timeoutSeconds,
-          connectSeconds: min(10, settings.timeoutSeconds), scheme: settings.endpoint.scheme,
-          heartbeat: settings.heartbeat))
+      var http = HTTPSettings(
+        userAgent: settings.userAgent, caBundlePath: settings.caBundlePath, idleSeconds: settings.timeoutSeconds,
+        connectSeconds: min(10, settings.timeoutSeconds), scheme: settings.endpoint.scheme,
+        heartbeat: settings.heartbeat)
+      http.bandwidth = settings.bandwidth
+      engine = try HTTPEngine(http)
     } catch {
       throw S3Error(
         code: error.kind.rawValue, operation: "set up", subject: settings.endpoint.description, reason: error.reason,

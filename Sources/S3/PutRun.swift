@@ -61,9 +61,15 @@ private final class PutRun {
   init(client: S3Client, queue: any PutQueue) {
     self.client = client
     self.queue = queue
-    slots = max(1, min(client.settings.connections, Self.usefulConnections))
+    let useful = min(client.settings.connections, Self.usefulConnections)
+    slots = max(1, min(useful, client.settings.bandwidth.map(Self.connections(within:)) ?? useful))
     jobs = Array(repeating: nil, count: slots)
     freeSlots = Array((0..<slots).reversed())
+  }
+
+  /// Requests at once that all get some bytes through every few seconds: servers give up on those that do not.
+  private static func connections(within bandwidth: BandwidthLimit) -> Int {
+    bandwidth.pieceBytes(milliseconds: 2_000, in: 0...Int.max) / (64 << 10)
   }
 
   func run() throws(S3Error) {

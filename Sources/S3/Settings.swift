@@ -32,6 +32,8 @@ package struct S3Settings: Sendable {
   package var retry: RetryPolicy
   package var userAgent: String
   package var heartbeat: Heartbeat?
+  /// How fast objects are sent, all requests together; nil for as fast as they go.
+  package var bandwidth: BandwidthLimit?
 
   package init(
     endpoint: Endpoint, bucket: String, region: String, service: String, addressing: Addressing,

@@ -77,6 +77,10 @@ struct Download {
     self.stream = stream
     self.logger = logger
     self.answersInOrder = answersInOrder
+    if let bandwidth = stream.bandwidth {
+      let bytes = bandwidth.pieceBytes(milliseconds: 500, in: 65_536...Int(ReadAhead.mostBytes))
+      readAhead = ReadAhead(mostBytes: UInt64(bytes))
+    }
     budget = HandleBudget(maximum: filesInFlight, caution: caution)
     pace = Pace(leastUnits: Self.leastBytes, inSeconds: Self.paceTimeouts * Double(stream.timeoutSeconds))
   }
@@ -108,6 +112,7 @@ struct Download {
       case .close: break
       }
       advance(file)
+      pace.excuse(seconds: stream.takeWaitedSeconds())
       if pace.isStalled() {
         throw stream.fail(.stalled("download", seconds: Int(Self.paceTimeouts) * stream.timeoutSeconds))
       }

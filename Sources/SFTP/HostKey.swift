@@ -60,7 +60,7 @@ struct HostKeyCheck {
       switch policy {
       case .pins: KnownHosts(parsing: [])
       case .knownHosts(let path): try KnownHosts.load(path, mayBeAbsent: false)
-      case .trustOnFirstUse(let path): try KnownHosts.loadOurs(path)
+      case .trustOnFirstUse(let path, _): try KnownHosts.loadOurs(path)
       }
   }
 
@@ -113,9 +113,9 @@ struct HostKeyCheck {
       throw changed(
         [key], expected: trusted.map { "\($0.type) \($0.fingerprint)" },
         advice: "ask the server's operator; if it is right, correct the line in \(escaped(path))")
-    case .trustOnFirstUse(let path):
+    case .trustOnFirstUse(let path, let isKept):
       if trusted.isEmpty {
-        try KnownHosts.append(line(for: key), to: path)
+        if isKept { try KnownHosts.append(line(for: key), to: path) }
         return .firstUse
       }
       throw changed(

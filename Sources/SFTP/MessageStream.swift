@@ -16,6 +16,9 @@ final class MessageStream {
 
   let timeoutSeconds: Int
   private let stop: StopSignal
+  let bandwidth: BandwidthLimit?
+  /// Seconds spent waiting because of it, since somebody last asked.
+  private var waitedSeconds = 0.0
   private let channel: any ByteChannel
   /// The server's address: what an error of the connection is about.
   private let subject: String
@@ -31,8 +34,12 @@ final class MessageStream {
   /// Set once the stream cannot be used any more; everything later fails with the same error.
   private(set) var broken: SFTPError?
 
-  init(_ channel: any ByteChannel, subject: String, timeoutSeconds: Int, stop: StopSignal) {
+  /// - Parameter bandwidth: how fast bytes are taken, all connections that share it together.
+  init(
+    _ channel: any ByteChannel, subject: String, timeoutSeconds: Int, stop: StopSignal, bandwidth: BandwidthLimit? = nil
+  ) {
     self.channel = channel
+    self.bandwidth = bandwidth
     self.subject = subject
     self.timeoutSeconds = timeoutSeconds
     self.stop = stop
@@ -140,11 +147,15 @@ final class MessageStream {
         let left = outgoing.bytes.count
         try flush()
         if outgoing.bytes.count < left { deadline = nil }
-        guard let count = try channel.receive(into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...])) else {
+        let room = bandwidth?.pieceBytes(milliseconds: 250, in: 4_096...buffer.count) ?? buffer.count
+        let target = buffer[end..<min(buffer.count, end + room)]
+        guard let count = try channel.receive(into: UnsafeMutableRawBufferPointer(rebasing: target)) else {
           throw SFTPError.connectionLost("SFTP", "", reason: "the server closed the connection")
         }
         if count > 0 {
           end += count
+          let waited = try holdBack(for: count)
+          if let limit = deadline { deadline = limit + waited }
           return
         }
         if stop.isRequested { throw SFTPError.stopped("SFTP", "") }
@@ -158,6 +169,28 @@ final class MessageStream {
     } catch {
       throw fail(error)
     }
+  }
+
+  /// Waits until bytes that have come are within the bandwidth limit.
+  /// - Returns: seconds spent so; no fault of the server's.
+  private func holdBack(for bytes: Int) throws(SFTPError) -> Double {
+    guard let milliseconds = bandwidth?.charge(bytes), milliseconds > 0 else { return 0 }
+    let begin = monotonicSeconds()
+    let end = begin + Double(milliseconds) / 1000
+    var now = begin
+    while now < end {
+      if stop.isRequested { throw SFTPError.stopped("SFTP", "") }
+      pause(milliseconds: min(Int64(Self.sliceMilliseconds), Int64(((end - now) * 1000).rounded(.up))))
+      now = monotonicSeconds()
+    }
+    waitedSeconds += now - begin
+    return now - begin
+  }
+
+  /// Seconds in which bytes were not taken although they may have been there, since the last call.
+  func takeWaitedSeconds() -> Double {
+    defer { waitedSeconds = 0 }
+    return waitedSeconds
   }
 
   private func flush() throws(SFTPError) {

@@ -22,6 +22,9 @@ struct Pace {
     units = 0
   }
 
+  /// Leaves out time in which nothing was taken from the server, on purpose.
+  mutating func excuse(seconds: Double) { windowStart += seconds }
+
   /// True when a whole window has passed and brought too little.
   mutating func isStalled(at now: Double = monotonicSeconds()) -> Bool {
     if now - windowStart < windowSeconds { return false }

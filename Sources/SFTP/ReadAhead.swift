@@ -14,10 +14,18 @@ struct ReadAhead {
   private static let shrink = 0.9
 
   /// Bytes asked for and not delivered, of all files.
-  private(set) var windowBytes = ReadAhead.leastBytes
+  private(set) var windowBytes: UInt64
+  private let limits: ClosedRange<UInt64>
   private var roundTripSeconds = Double.infinity
   private var periodStart: Double?
   private var periodBytes = 0
+
+  /// - Parameter mostBytes: less than the usual where bandwidth is limited: what is asked for stands before the FSTAT and
+  ///   CLOSE that end a file.
+  init(mostBytes: UInt64 = ReadAhead.mostBytes) {
+    limits = min(Self.leastBytes, mostBytes)...mostBytes
+    windowBytes = limits.lowerBound
+  }
 
   /// A READ sent at `sent` has been answered at `now` with so many bytes.
   mutating func answered(bytes: Int, sent: Double, now: Double) {
@@ -29,7 +37,7 @@ struct ReadAhead {
     guard elapsed >= max(roundTripSeconds, Self.leastPeriodSeconds) else { return }
     let wanted = 2 * Double(periodBytes) / elapsed * roundTripSeconds
     let patient = max(wanted, Double(windowBytes) * Self.shrink)
-    windowBytes = min(Self.mostBytes, max(Self.leastBytes, UInt64(patient)))
+    windowBytes = min(limits.upperBound, max(limits.lowerBound, UInt64(patient)))
     periodStart = now
     periodBytes = 0
   }

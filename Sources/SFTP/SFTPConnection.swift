@@ -21,22 +21,25 @@ package final class SFTPConnection {
     let (channel, facts) = try SSHChannel.connect(settings, stop: stop, logger: logger)
     try self.init(
       channel: channel, facts: facts, subject: settings.address, timeoutSeconds: settings.timeoutSeconds, stop: stop,
-      logger: logger)
+      bandwidth: settings.bandwidth, logger: logger)
   }
 
   /// Speaks SFTP over a channel that is already open; `subject` is what errors of the connection are about.
   package convenience init(
-    channel: any ByteChannel, subject: String = "", timeoutSeconds: Int, stop: StopSignal, logger: Logger
+    channel: any ByteChannel, subject: String = "", timeoutSeconds: Int, stop: StopSignal,
+    bandwidth: BandwidthLimit? = nil, logger: Logger
   ) throws(SFTPError) {
     try self.init(
-      channel: channel, facts: nil, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop, logger: logger)
+      channel: channel, facts: nil, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop, bandwidth: bandwidth,
+      logger: logger)
   }
 
   private init(
     channel: any ByteChannel, facts: ConnectionFacts?, subject: String, timeoutSeconds: Int, stop: StopSignal,
-    logger: Logger
+    bandwidth: BandwidthLimit?, logger: Logger
   ) throws(SFTPError) {
-    stream = MessageStream(channel, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop)
+    stream = MessageStream(
+      channel, subject: subject, timeoutSeconds: timeoutSeconds, stop: stop, bandwidth: bandwidth)
     self.logger = logger
     self.stop = stop
     let extensions = try stream.greet()

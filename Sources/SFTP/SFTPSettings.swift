@@ -6,8 +6,9 @@ package enum HostKeyPolicy: Sendable {
   case pins([String])
   /// A known_hosts file of the user's, read only.
   case knownHosts(path: String)
-  /// A known_hosts file of ours: the first key of a host is stored there, any other key afterwards is fatal.
-  case trustOnFirstUse(path: String)
+  /// A known_hosts file of ours: the first key of a host is stored there, any other key afterwards is fatal. Unless it
+  /// is to be kept, the first key is trusted without being stored.
+  case trustOnFirstUse(path: String, isKept: Bool = true)
 }
 
 /// Where and as whom to connect.
@@ -23,6 +24,8 @@ package struct SFTPSettings: Sendable {
   /// Seconds for each of connecting, handshake and one authentication step; later, seconds without any byte while
   /// an answer is due.
   package var timeoutSeconds: Int
+  /// How fast bytes are read, all connections together; nil for as fast as they come.
+  package var bandwidth: BandwidthLimit?
 
   package init(
     host: String, port: UInt16, user: String, password: Secret?, privateKey: Secret?, privateKeyPassphrase: Secret?,

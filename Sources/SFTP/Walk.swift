@@ -116,6 +116,7 @@ struct Walk {
       case .close:
         if !answersInOrder { budget.closed() }
       }
+      pace.excuse(seconds: stream.takeWaitedSeconds())
       if pace.isStalled() {
         throw stream.fail(.stalled("list", seconds: Int(Self.paceTimeouts) * stream.timeoutSeconds))
       }

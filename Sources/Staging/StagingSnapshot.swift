@@ -11,10 +11,12 @@ package struct StagingSnapshot {
   package let observations: Observations
 
   /// Looks at a volume. A run may be writing to it: damage is believed only when it is there at a third look.
+  /// - Parameter mayBeNew: a directory that no run has used yet counts as an empty volume.
   /// - Throws: ``StagingError``: `staging-unusable`, `journal-damaged`.
   package static func take(
-    path: String, clock: Clock = .system, fileSystem: any FileSystem = LinuxFileSystem()
+    path: String, mayBeNew: Bool = false, clock: Clock = .system, fileSystem: any FileSystem = LinuxFileSystem()
   ) throws(StagingError) -> StagingSnapshot {
+    if mayBeNew, try isNew(path, fileSystem) { return StagingSnapshot() }
     for _ in 1...2 {
       do throws(StagingError) {
         return try StagingSnapshot(path: path, clock: clock, fileSystem: fileSystem)
@@ -24,6 +26,31 @@ package struct StagingSnapshot {
       }
     }
     return try StagingSnapshot(path: path, clock: clock, fileSystem: fileSystem)
+  }
+
+  /// A volume that nothing is known of.
+  private init() {
+    state = MirrorState()
+    seq = 0
+    head = ""
+    status = nil
+    observations = Observations()
+  }
+
+  private static func isNew(_ path: String, _ fileSystem: any FileSystem) throws(StagingError) -> Bool {
+    let root = try open(path, at: LinuxFileSystem.workingDirectory, path, fileSystem)
+    return try onVolume("read the staging volume") { () throws(SystemFailure) in
+      for name in ["journal", "state"] where try fileSystem.status(at: root.number, Array(name.utf8)) != nil {
+        return false
+      }
+      return true
+    }
+  }
+
+  /// Refuses another source than the volume's, as a run would.
+  /// - Throws: ``StagingError``: `other-source`, `newer-format`.
+  package func check(_ source: VolumeSource, rebind: Bool, path: String) throws(StagingError) {
+    if let binding = state.binding { try StagingVolume.check(binding, against: source, rebind: rebind, path: path) }
   }
 
   private init(path: String, clock: Clock, fileSystem: any FileSystem) throws(StagingError) {

@@ -120,7 +120,7 @@ extension StagingVolume {
     }
   }
 
-  private static func check(
+  static func check(
     _ binding: VolumeBinding, against source: VolumeSource?, rebind: Bool, path: String
   ) throws(StagingError) {
     if binding.format > VolumeBinding.currentFormat {

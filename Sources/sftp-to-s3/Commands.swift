@@ -52,11 +52,64 @@ struct CommonOptions: ParsableArguments {
   }
 }
 
+struct DryRunOptions: ParsableArguments {
+  @Flag(
+    name: [.customShort("n"), .customLong("dry-run")],
+    help: """
+      List and compare, write nothing: one line a path, = same, + new, * changed, - gone from the remote, ~ waiting, \
+      ! unknown, > staged and to be sent (DRY_RUN=1).
+      """)
+  var isOn = false
+
+  @Flag(help: "With --dry-run: one JSON object a line.") var json = false
+
+  var settings: [String: String] { isOn ? ["DRY_RUN": "1"] : [:] }
+}
+
+struct RunOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Move at most so many bytes a second: 512k, 10M, 1.5G (BWLIMIT, default off).", valueName: "rate"))
+  var bwlimit: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Begin nothing new after this time: 45m, 2h (MAX_DURATION, default off). The next run continues.",
+      valueName: "duration"))
+  var maxDuration: String?
+
+  var settings: [String: String] {
+    var settings: [String: String] = [:]
+    settings["BWLIMIT"] = bwlimit
+    settings["MAX_DURATION"] = maxDuration
+    return settings
+  }
+}
+
 struct FetchOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "A file is fetched when it has not changed for this long (SETTLE_SECONDS, default 45).", valueName: "seconds"))
   var settleSeconds: Int?
+
+  @Option(
+    name: .customLong("include"),
+    help: ArgumentHelp(
+      "Take only paths that match (INCLUDE); may be repeated. Patterns are rclone's: * ** ? [a-z] {a,b} /top dir/.",
+      valueName: "pattern"))
+  var includes: [String] = []
+
+  @Option(
+    name: .customLong("exclude"),
+    help: ArgumentHelp("Leave out paths that match (EXCLUDE); may be repeated.", valueName: "pattern"))
+  var excludes: [String] = []
+
+  @Option(
+    name: .customLong("filter-from"),
+    help: ArgumentHelp(
+      "Read rules \"+ pattern\" and \"- pattern\", one a line, from a file (FILTER_FROM); may be repeated.",
+      valueName: "file"))
+  var filterFiles: [String] = []
 
   @Flag(help: "Accept that the SFTP server, user or folder of this volume has moved, and record it (REBIND=1).")
   var rebind = false
@@ -64,8 +117,16 @@ struct FetchOptions: ParsableArguments {
   var settings: [String: String] {
     var settings: [String: String] = [:]
     settings["SETTLE_SECONDS"] = settleSeconds.map(String.init)
+    if !includes.isEmpty { settings["INCLUDE"] = lines(includes) }
+    if !excludes.isEmpty { settings["EXCLUDE"] = lines(excludes) }
+    if !filterFiles.isEmpty { settings["FILTER_FROM"] = filterFiles.joined(separator: "\n") }
     if rebind { settings["REBIND"] = "1" }
     return settings
+  }
+
+  /// Patterns as a variable holds them; one of the command line is never a comment.
+  private func lines(_ patterns: [String]) -> String {
+    patterns.map { $0.hasPrefix("#") || $0.hasPrefix(";") ? "\\" + $0 : $0 }.joined(separator: "\n")
   }
 }
 
@@ -78,8 +139,10 @@ struct Sync: RunnableCommand {
       """)
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.sync, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.sync, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct FullSync: RunnableCommand {
@@ -87,8 +150,10 @@ struct FullSync: RunnableCommand {
     commandName: "full-sync", abstract: "Like sync, but observes everything itself and trusts no earlier observation.")
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.fullSync, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.fullSync, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Fetch: RunnableCommand {
@@ -96,16 +161,20 @@ struct Fetch: RunnableCommand {
     abstract: "SFTP folder → staging volume. Needs no S3 settings.")
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
+  @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.fetch, common.settings.merging(fetch.settings) { $1 }) }
+  func execute() -> Common.ExitCode { work(.fetch, dryRun, common.settings, fetch.settings, limits.settings) }
 }
 
 struct Publish: RunnableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Staging volume → bucket. Needs no SFTP settings; run it again after an outage of S3.")
   @OptionGroup var common: CommonOptions
+  @OptionGroup var limits: RunOptions
+  @OptionGroup var dryRun: DryRunOptions
 
-  func execute() -> Common.ExitCode { work(.publish, common.settings) }
+  func execute() -> Common.ExitCode { work(.publish, dryRun, common.settings, limits.settings) }
 }
 
 struct Status: RunnableCommand {
@@ -154,10 +223,21 @@ struct List: RunnableCommand {
   }
 }
 
-/// Runs a work command with the configuration of the process.
-private func work(_ command: MirrorRun.Command, _ flags: [String: String]) -> Common.ExitCode {
-  configured(flags, needs: command.needs) { configuration, logger in
-    MirrorRun(command, configuration: configuration, stop: Signals.stop, logger: logger).run()
+/// Runs a work command with the configuration of the process, or shows what it would do.
+private func work(
+  _ command: MirrorRun.Command, _ dryRun: DryRunOptions, _ flags: [String: String]...
+) -> Common.ExitCode {
+  let flags = flags.reduce(into: dryRun.settings) { all, some in all.merge(some) { $1 } }
+  return configured(flags, needs: command.needs) { configuration, logger in
+    if configuration.isDryRun {
+      return MirrorPreview(command, configuration: configuration, stop: Signals.stop, logger: logger)
+        .run(json: dryRun.json) { Output.print(bytes: $0 + [0x0a]) }
+    }
+    if dryRun.json {
+      Output.complain("Error: --json goes with --dry-run")
+      return .configuration
+    }
+    return MirrorRun(command, configuration: configuration, stop: Signals.stop, logger: logger).run()
   }
 }
 

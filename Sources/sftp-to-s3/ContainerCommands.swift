@@ -52,16 +52,14 @@ struct ShowConfiguration: RunnableCommand {
 
 /// A duration on the command line: a whole number and its unit.
 struct WholeDuration: ExpressibleByArgument, CustomStringConvertible {
-  private static let units: [(Character, Int)] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]
+  private static let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]
   let seconds: Int
 
   init(seconds: Int) { self.seconds = seconds }
 
   init?(argument: String) {
-    guard let unit = Self.units.first(where: { $0.0 == argument.last }), let count = Int(argument.dropLast()),
-      (1...36_500).contains(count)
-    else { return nil }
-    seconds = count * unit.1
+    guard let seconds = wholeSeconds(fromText: argument) else { return nil }
+    self.seconds = seconds
   }
 
   var defaultValueDescription: String { description }

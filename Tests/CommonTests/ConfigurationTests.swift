@@ -69,6 +69,11 @@ internal import Testing
       ("S3_BUCKET_NAME", "a/b", "S3_FOLDER_NAME"), ("S3_ADDRESSING", "dns", "path, virtual-host"),
       ("SETTLE_SECONDS", "-1", "0 to 86400"), ("LOG_LEVEL", "loud", "debug, info"), ("S3_REGION", "eu west", "ASCII"),
       ("S3_SECRET_ACCESS_KEY", "abc\r", "control character"), ("EXCLUDE_DEFAULTS", "maybe", "1 or 0"),
+      ("INCLUDE", "a***", "two stars"), ("INCLUDE", "\n# none\n", "no pattern"),
+      ("EXCLUDE", "{{a+}}", "regular expressions"),
+      ("FILTER_FROM", "/none", "cannot read /none"), ("DONE_SUFFIX", "/done", "no slash"), ("BWLIMIT", "512", "unit"),
+      ("BWLIMIT", "fast", "unit"), ("MAX_DURATION", "90", "90s"), ("MAX_DURATION", "-1h", "90s"),
+      ("SFTP_RESUME", "x", "1 or 0"),
     ])
   func wrongValue(name: String, value: String, wanted: String) {
     let found = problems([name: value])
@@ -98,6 +103,54 @@ internal import Testing
   @Test func aFlagWinsOverTheEnvironment() throws {
     let read = try configuration(["STAGING_DIR": "/env"], flags: ["STAGING_DIR": "/flag"])
     #expect(read.staging.directory == "/flag")
+  }
+
+  @Test func filtersComeFromLinesAndFiles() throws {
+    let rules = "# all of one kind\n\n  + *.csv\t\r\n; no more\n- *\n"
+    func takes(_ changes: [String: String], _ path: String, flags: [String: String] = [:]) throws -> Bool {
+      let read = try configuration(changes, flags: flags, files: ["/rules": rules, "/more": "- x.csv\n"])
+      return try read.sftp!.selection.filter.makeMatcher().takes(file: RemotePath(path))
+    }
+    #expect(try takes(["FILTER_FROM": "/rules"], "a.csv") && !takes(["FILTER_FROM": "/rules"], "a.txt"))
+    #expect(try !takes(["FILTER_FROM": "/more\n/rules"], "x.csv") && takes(["FILTER_FROM": "/more\n/rules"], "y.csv"))
+    #expect(try takes(["INCLUDE": "a b.txt\n#c\n\n *.md "], "a b.txt"))
+    #expect(try takes(["INCLUDE": "a b.txt\n#c\n\n *.md "], "x.md"))
+    #expect(try !takes(["INCLUDE": "a b.txt\n#c\n\n *.md "], "b.txt"))
+    // A flag takes the variable's place.
+    #expect(try takes(["EXCLUDE": "a"], "a", flags: ["EXCLUDE": "b"]))
+    #expect(
+      problems(["FILTER_FROM": "/r", "EXCLUDE": "[\n]"], files: ["/r": "*.csv\n+ {a"]) == [
+        "EXCLUDE holds \"[\": a [ without its ]", "EXCLUDE holds \"]\": a ] without its [",
+        "FILTER_FROM holds \"*.csv\": a rule is \"+ pattern\", \"- pattern\" or \"!\"",
+        "FILTER_FROM holds \"+ {a\": a { without its }",
+      ])
+    // Commands that do not fetch do not care.
+    #expect(problems(["INCLUDE": "a***"], needs: .s3) == [])
+  }
+
+  @Test(
+    arguments: [
+      ("2048B", 2048), ("1k", 1024), ("512K", 524_288), ("512Ki", 524_288), ("512KiB", 524_288), ("1.5M", 1_572_864),
+      ("1G", 1_073_741_824), ("512", nil), ("", nil), ("k", nil), ("1000b", nil), ("-1M", nil), ("1e3k", nil),
+      ("1T", nil),
+      ("1MB", nil), ("0.5k", nil), ("1.2.3k", nil), ("9999999999999G", nil),
+    ] as [(String, UInt64?)])
+  func rate(text: String, bytes: UInt64?) { #expect(byteRate(fromText: text) == bytes) }
+
+  @Test(
+    arguments: [
+      ("90s", 90), ("45m", 2700), ("2h", 7200), ("1d", 86_400), ("1", nil), ("0s", nil), ("+1s", nil), ("1.5h", nil),
+      ("1h30m", nil), ("99999d", nil), ("s", nil),
+    ] as [(String, Int?)])
+  func span(text: String, seconds: Int?) { #expect(wholeSeconds(fromText: text) == seconds) }
+
+  @Test func limitsAreOffByDefaultAndOnDemand() throws {
+    for changes in [[:], ["BWLIMIT": "0", "MAX_DURATION": "off"], ["BWLIMIT": "OFF", "MAX_DURATION": "0"]] {
+      let limits = try configuration(changes.mapValues { $0 }).limits
+      #expect(limits.bytesPerSecond == nil && limits.durationSeconds == nil)
+    }
+    let limits = try configuration(["BWLIMIT": "10M", "MAX_DURATION": "90m"]).limits
+    #expect(limits.bytesPerSecond == 10 << 20 && limits.durationSeconds == 5400)
   }
 
   @Test func eachCommandNeedsOnlyItsSide() throws {

@@ -8,7 +8,7 @@ import Testing
   @Test func killedAtAnyInstantTheNextRunCompletes() throws {
     let seed = variableSeed() ?? UInt64.random(in: 0...UInt64.max)
     print("seed of the kills: \(seed) (SFTP_TO_S3_SEED repeats it)")
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let pattern = (0..<300_300).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
     var kills = 0
     var runs = 0
@@ -90,20 +90,6 @@ import Testing
     }
     try rig.expectStagingEqualsSource()
     try rig.expectBucketEqualsSource()
-  }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
   }
 }
 

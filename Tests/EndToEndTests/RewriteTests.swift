@@ -71,7 +71,7 @@ private final class Partner: Sendable {
     guard descriptors.allSatisfy({ $0 >= 0 }) else { throw HarnessError("cannot open what was just written") }
     worker.withLock {
       $0 = Worker { [self] in
-        var random = SeededGenerator(seed)
+        var random = SeededGenerator(seed: seed)
         var version: UInt8 = 0
         while !isDone.load(ordering: .relaxed) {
           // One file after the other for a while, then rest enough for a file to be taken whole.

@@ -62,7 +62,7 @@ internal import Testing
   }
 
   private func listing(_ build: (RemoteListing) throws -> Void) rethrows -> RemoteListing {
-    let listing = RemoteListing(exclusion: Exclusion(defaults: true))
+    let listing = RemoteListing(selection: Selection(excludeDefaults: true))
     try build(listing)
     return listing
   }
@@ -188,8 +188,10 @@ internal import Testing
     ("part", false), ("a.parts", false), ("a.tmp/b", false), ("in.a", false),
   ])
   func defaultExclusion(name: String, excluded: Bool) throws {
-    #expect(Exclusion(defaults: true).excludes(try RemotePath(name)) == excluded)
-    #expect(!Exclusion(defaults: false).excludes(try RemotePath(name)))
+    let path = try RemotePath(name)
+    let selector = PathSelector(Selection(excludeDefaults: true))
+    #expect(selector.takes(path) == !excluded && selector.enters(path) == !excluded)
+    #expect(PathSelector(Selection(excludeDefaults: false)).takes(path))
   }
 
   @Test func aFileThatKeepsChangingRemembersSinceWhen() throws {

@@ -13,9 +13,13 @@ final class FetchRig {
 
   let server: ScriptedSFTPServer
   let directory: TemporaryDirectory
-  let stop = StopSignal()
+  var stop = StopSignal()
   /// Connections that the server lets in, in one run.
   var connectionsAllowed = Int.max
+  /// Settings beside the necessary ones.
+  var variables: [String: String] = [:]
+  /// What the configuration of the next run takes.
+  var selector: PathSelector { PathSelector(try! configuration().sftp!.selection) }
   /// Milliseconds that every look at the boot clock adds, so that waiting takes no time.
   private let tick: Int64
   private let now: TestClock
@@ -58,12 +62,8 @@ final class FetchRig {
     _ mode: Fetcher.Mode = .incremental, settle: Int = 0, inFlight: Int = 16, connections: Int = 2,
     changing changes: [String: String] = [:]
   ) throws -> FetchReport {
-    let variables = [
-      "SFTP_HOST": "h", "SFTP_USER": "u", "SFTP_PASS": "p", "SFTP_FOLDER_NAME": "/in", "STAGING_DIR": directory.path,
-      "SETTLE_SECONDS": "\(settle)", "SFTP_FILES_IN_FLIGHT": "\(inFlight)", "SFTP_CONNECTIONS": "\(connections)",
-    ].merging(changes) { $1 }
-    let configuration = try Configuration(
-      SettingsReader(environment: variables.mapValues { Array($0.utf8) }), needs: .sftp)
+    let configuration = try configuration(
+      settle: settle, inFlight: inFlight, changes.merging(["SFTP_CONNECTIONS": "\(connections)"]) { own, _ in own })
     var logger = Logger(label: "fetch-tests")
     logger.logLevel = .critical
     let clock = Clock(
@@ -89,6 +89,17 @@ final class FetchRig {
           channel: DescriptorChannel(adopting: descriptor), timeoutSeconds: 10, stop: stop, logger: quiet)
       })
     return fetcher.run(mode)
+  }
+
+  private func configuration(
+    settle: Int = 0, inFlight: Int = 16, _ changes: [String: String] = [:]
+  ) throws -> Configuration {
+    let necessary = [
+      "SFTP_HOST": "h", "SFTP_USER": "u", "SFTP_PASS": "p", "SFTP_FOLDER_NAME": "/in", "STAGING_DIR": directory.path,
+      "SETTLE_SECONDS": "\(settle)", "SFTP_FILES_IN_FLIGHT": "\(inFlight)",
+    ]
+    let variables = necessary.merging(variables) { $1 }.merging(changes) { $1 }
+    return try Configuration(SettingsReader(environment: variables.mapValues { Array($0.utf8) }), needs: .sftp)
   }
 
   func passTime(seconds: Int64) { now.advance(seconds * 1000) }

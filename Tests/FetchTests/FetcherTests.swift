@@ -295,4 +295,18 @@ internal import Testing
     #expect(report.failure?.advice?.contains("SFTP_FOLDER_NAME") == true)
     #expect(try rig.state.binding == nil)
   }
+
+  @Test func aRunWhoseTimeIsOverKeepsWhatItHasAndSaysWhy() throws {
+    let rig = try FetchRig(["a": "1"])
+    rig.stop = StopSignal(deadlineSeconds: monotonicSeconds() - 1)
+    let report = try rig.fetch()
+    #expect(report.failure?.code == "max-duration" && report.exitCode == .temporary)
+    #expect(report.failure?.description.contains("MAX_DURATION") == true)
+    #expect(!report.isSuccess)
+    // Somebody's wish comes first.
+    rig.stop.request()
+    #expect(try rig.fetch().failure?.code == "stopped")
+    rig.stop = StopSignal()
+    #expect(try rig.fetch().counts.fetched == 1)
+  }
 }

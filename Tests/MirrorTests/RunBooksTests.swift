@@ -77,6 +77,23 @@ internal import Testing
     #expect(publish.isSuccess)
   }
 
+  /// A first load that takes many runs of MAX_DURATION is healthy as long as each gets somewhere.
+  @Test func aRunWhoseTimeIsOverIsASuccessWhenItGotSomewhere() {
+    var fetch = FetchReport(startedMonotonicSeconds: 0)
+    fetch.unchanged = 1
+    fetch.failure = PhaseFailure.overtime("fetch")
+    #expect(!fetch.isSuccess && fetch.exitCode == .temporary)
+    fetch.counts.fetched = 1
+    #expect(fetch.isSuccess && fetch.exitCode == .temporary)
+    fetch.failure = PhaseFailure.stopped("fetch")
+    #expect(!fetch.isSuccess)
+    var publish = PublishReport()
+    publish.failure = PhaseFailure.overtime("publish")
+    #expect(!publish.isSuccess)
+    publish.published = 1
+    #expect(publish.isSuccess)
+  }
+
   @Test func aRunWithoutAPhaseKeepsWhatIsKnownOfIt() throws {
     let directory = try TemporaryDirectory()
     for _ in 0..<2 {

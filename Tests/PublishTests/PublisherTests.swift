@@ -10,7 +10,8 @@ internal import Testing
 /// A volume with staged files, and publish to a bucket.
 final class PublishRig {
   let directory: TemporaryDirectory
-  let stop = StopSignal()
+  var stop = StopSignal()
+  var bandwidth: BandwidthLimit?
   let endpoint: String
   let bucket: String
   private let keys: (id: String, secret: String)
@@ -63,7 +64,9 @@ final class PublishRig {
       SettingsReader(environment: variables.mapValues { Array($0.utf8) }), needs: .s3)
     var logger = Logger(label: "publish-tests")
     logger.logLevel = .critical
-    return Publisher(target: configuration.s3!, volume: try open(), stop: stop, logger: logger).run()
+    return Publisher(
+      target: configuration.s3!, volume: try open(), stop: stop, bandwidth: bandwidth, logger: logger
+    ).run()
   }
 
   /// What another client finds in the bucket.
@@ -198,5 +201,33 @@ final class PublishRig {
         "text/csv", "text/csv", "application/gzip", "application/octet-stream", "application/octet-stream",
         "application/octet-stream", "application/octet-stream",
       ])
+  }
+}
+
+/// Sending no faster than allowed, and no longer than there is time.
+@Suite struct PublishLimitTests {
+  @Test func allRequestsTogetherKeepTheBandwidth() throws {
+    let rig = try PublishRig()
+    // Read whole, and read in pieces.
+    for number in 0..<4 { try rig.stage(Array("f\(number)".utf8), [UInt8](repeating: UInt8(number), count: 250_000)) }
+    try rig.stage(Array("large".utf8), [UInt8](repeating: 9, count: 1_000_000))
+    rig.bandwidth = BandwidthLimit(bytesPerSecond: 1_000_000)
+    let report = try rig.publish()
+    #expect(report.published == 5 && report.exitCode == .done)
+    // Two seconds, but for the burst.
+    #expect(report.seconds > 1.4)
+    let objects = try rig.objects()
+    #expect(objects[Array("in/large".utf8)]?.sha256 == .of([UInt8](repeating: 9, count: 1_000_000)))
+    #expect(objects[Array("in/f3".utf8)]?.sha256 == .of([UInt8](repeating: 3, count: 250_000)))
+  }
+
+  @Test func aRunWhoseTimeIsOverSaysSo() throws {
+    let rig = try PublishRig()
+    try rig.stage("a", "1")
+    rig.stop = StopSignal(deadlineSeconds: monotonicSeconds() - 1)
+    let report = try rig.publish()
+    #expect(report.failure?.code == "max-duration" && report.exitCode == .temporary && report.published == 0)
+    rig.stop = StopSignal()
+    #expect(try rig.publish().published == 1)
   }
 }

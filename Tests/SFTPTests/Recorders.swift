@@ -135,10 +135,12 @@ final class RecordingHandler: DownloadHandler {
 
 extension ScriptedSFTPServer {
   /// A connection to this server.
-  func client(timeoutSeconds: Int = 20, stop: StopSignal = StopSignal()) throws -> SFTPConnection {
+  func client(
+    timeoutSeconds: Int = 20, stop: StopSignal = StopSignal(), bandwidth: BandwidthLimit? = nil
+  ) throws -> SFTPConnection {
     try SFTPConnection(
       channel: DescriptorChannel(adopting: connect()), timeoutSeconds: timeoutSeconds, stop: stop,
-      logger: quietLogger)
+      bandwidth: bandwidth, logger: quietLogger)
   }
 }
 

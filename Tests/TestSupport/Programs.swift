@@ -28,12 +28,13 @@ package enum Binary {
 
 /// Runs a Python script of the repository in the environment that scripts/setup.sh made; returns its standard output.
 package func python(
-  _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], timeout: Duration = .seconds(300)
+  _ script: String, _ arguments: [String] = [], environment: [String: String] = [:], stdin: String = "",
+  timeout: Duration = .seconds(300)
 ) throws -> String {
   let interpreter = packagePath + "/.venv/bin/python"
   guard access(interpreter, X_OK) == 0 else { throw HarnessError("no \(interpreter): run make setup") }
   let outcome = try Child.run(
-    [interpreter, "\(packagePath)/\(script)"] + arguments, environment: environment, timeout: timeout)
+    [interpreter, "\(packagePath)/\(script)"] + arguments, environment: environment, stdin: stdin, timeout: timeout)
   guard outcome.exitCode == 0 else {
     throw HarnessError("\(script) \(arguments) exited with \(outcome.exitCode):\n\(outcome.stderr)")
   }
@@ -41,7 +42,7 @@ package func python(
 }
 
 /// A variable of the test run's own environment.
-func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+package func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
 /// How much the tests do: enough to be worth it in `make test`, everything in `make test-long` (SFTP_TO_S3_LONG=1).
 package enum Scale {
