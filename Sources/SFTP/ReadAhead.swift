@@ -20,8 +20,8 @@ struct ReadAhead {
   private var periodStart: Double?
   private var periodBytes = 0
 
-  /// - Parameter mostBytes: less than the usual where bandwidth is limited: what is asked for stands before the FSTAT and
-  ///   CLOSE that end a file.
+  /// - Parameter mostBytes: less than the usual where bandwidth is limited: what is asked for stands before the FSTAT
+  ///   and CLOSE that end a file.
   init(mostBytes: UInt64 = ReadAhead.mostBytes) {
     limits = min(Self.leastBytes, mostBytes)...mostBytes
     windowBytes = limits.lowerBound
