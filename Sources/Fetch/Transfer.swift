@@ -62,7 +62,7 @@ final class Transfer: DownloadHandler {
   /// Threads that write and compute digests; the files are dealt out among them.
   private static let writerCount = 2
   /// Bytes that may wait between the connections and one writer.
-  private static let arrivalLimit = 32 << 20
+  private static let arrivalLimit = 8 << 20
 
   private let work: Work
   private let desk: RequestDesk

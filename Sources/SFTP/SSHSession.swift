@@ -82,6 +82,7 @@ struct SSHSession: ~Copyable {
   /// Sleeps until the socket is ready for what libssh2 waits for.
   func sleep(milliseconds: Int32) {
     let directions = directions
+    socket.acknowledge()
     sleepUntilReady(
       socket.descriptor, reading: directions & LIBSSH2_SESSION_BLOCK_INBOUND != 0 || directions == 0,
       writing: directions & LIBSSH2_SESSION_BLOCK_OUTBOUND != 0, milliseconds: milliseconds)
