@@ -98,7 +98,7 @@ internal import Testing
     let matcher = try PathFilter(exclude: patterns).makeMatcher()
     var random = SeededGenerator(seed: 3)
     var takenCount = 0
-    for _ in 0..<Scale.of(200, long: 3_000) {
+    for _ in 0..<Scale.of(500, long: 3_000) {
       let name = (0..<60).map { _ in Array("0123456789x".utf8).randomElement(using: &random)! }
       let path = try RemotePath(name)
       let isTaken = matcher.takes(file: path)
