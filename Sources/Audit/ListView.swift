@@ -16,6 +16,7 @@ package struct ListedPath {
     in state: MirrorState, below prefix: RemotePath?, destination: Destination?
   ) -> [ListedPath] {
     state.paths.lazy
+      .map { (path: state.paths.path(of: $0), known: $0) }
       .filter { path, _ in prefix.map { path == $0 || path.ancestors.contains($0) } ?? true }
       .map { ListedPath(path: $0, known: $1, state: state, destination: destination) }
       .sorted { $0.path < $1.path }

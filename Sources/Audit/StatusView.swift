@@ -37,7 +37,7 @@ package struct StatusView: Encodable {
     volumeID = state.binding?.volumeID
     self.destination = destination.map { escaped($0.description) }
     var (files, bytes, gone) = (0, UInt64(0), 0)
-    for path in state.paths.values {
+    for path in state.paths {
       if path.isGone { gone += 1 }
       if path.isDropped { continue }
       files += 1

@@ -12,6 +12,11 @@ package struct SHA256Digest: Hashable, Sendable, CustomStringConvertible {
     withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: bytes) }
   }
 
+  package init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == 32 else { return nil }
+    words = bytes.loadUnaligned(as: (UInt64, UInt64, UInt64, UInt64).self)
+  }
+
   /// Takes 64 hexadecimal digits; nil for anything else.
   package init?(hex text: some Sequence<UInt8>) {
     guard let raw = Common.bytes(fromHex: text) else { return nil }
@@ -21,6 +26,8 @@ package struct SHA256Digest: Hashable, Sendable, CustomStringConvertible {
   package init?(hex text: String) { self.init(hex: text.utf8) }
 
   package var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
+  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { withUnsafeBytes(of: words, body) }
+
   package var hex: String { Common.hex(bytes) }
   package var description: String { hex }
 
@@ -35,15 +42,29 @@ package struct SHA256Digest: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// An MD5 digest (RFC 1321), for Content-MD5 (RFC 1864) only: S3 asks for it, nothing here trusts it.
+/// An MD5 digest (RFC 1321), for Content-MD5 (RFC 1864) only: S3 asks for it, nothing here trusts it. 16 bytes, held
+/// without an allocation.
 package struct MD5Digest: Hashable, Sendable {
-  package let bytes: [UInt8]
+  private var words: (UInt64, UInt64)
 
   /// Takes exactly 16 bytes; nil for any other number.
-  package init?(bytes: [UInt8]) {
+  package init?(bytes: some Collection<UInt8>) {
     guard bytes.count == 16 else { return nil }
-    self.bytes = bytes
+    words = (0, 0)
+    withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: bytes) }
   }
+
+  package init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == 16 else { return nil }
+    words = bytes.loadUnaligned(as: (UInt64, UInt64).self)
+  }
+
+  package var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
+
+  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { withUnsafeBytes(of: words, body) }
+
+  package static func == (left: MD5Digest, right: MD5Digest) -> Bool { left.words == right.words }
+  package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 
   package var hex: String { Common.hex(bytes) }
   /// The form of the Content-MD5 header.

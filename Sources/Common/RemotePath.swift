@@ -61,6 +61,34 @@ package struct RemotePath: Hashable, Comparable, Sendable {
 
   private init(trusted bytes: [UInt8]) { self.bytes = bytes }
 
+  /// The bytes of a path, kept apart from it meanwhile: they are not judged again.
+  package init(bytesOfPath bytes: UnsafeRawBufferPointer) { self.bytes = Array(bytes) }
+
+  /// The two parts of a path as ``withParts(_:)`` gives them, kept apart meanwhile: they are not judged again.
+  package init(directoryOfPath directory: UnsafeRawBufferPointer, nameOfPath name: UnsafeRawBufferPointer) {
+    if directory.isEmpty {
+      bytes = Array(name)
+      return
+    }
+    bytes = [UInt8](unsafeUninitializedCapacity: directory.count + 1 + name.count) { buffer, count in
+      let raw = UnsafeMutableRawBufferPointer(buffer)
+      raw.copyMemory(from: directory)
+      raw[directory.count] = slash
+      UnsafeMutableRawBufferPointer(rebasing: raw[(directory.count + 1)...]).copyMemory(from: name)
+      count = raw.count
+    }
+  }
+
+  /// The directory, empty for the mirrored folder itself, and the last component, without copying them.
+  package func withParts<Result>(
+    _ body: (_ directory: UnsafeRawBufferPointer, _ name: UnsafeRawBufferPointer) -> Result
+  ) -> Result {
+    bytes.withUnsafeBytes { raw in
+      guard let cut = raw.lastIndex(of: slash) else { return body(UnsafeRawBufferPointer(rebasing: raw[..<0]), raw) }
+      return body(UnsafeRawBufferPointer(rebasing: raw[..<cut]), UnsafeRawBufferPointer(rebasing: raw[(cut + 1)...]))
+    }
+  }
+
   /// What keeps a directory (nil is the mirrored folder itself) and a name from making a path; nil when nothing does.
   package static func fault(directory: RemotePath?, name: [UInt8]) -> Fault? {
     if let fault = fault(ofName: name[...]) { return fault }
@@ -69,7 +97,13 @@ package struct RemotePath: Hashable, Comparable, Sendable {
     return directory.bytes.count + 1 + name.count > maximumLength ? .tooLong : nil
   }
 
-  private static func fault(ofName name: ArraySlice<UInt8>) -> Fault? {
+  /// True for bytes that ``init(_:)-([UInt8])`` takes.
+  package static func isPath(_ bytes: UnsafeRawBufferPointer) -> Bool { (try? RemotePath(Array(bytes))) != nil }
+
+  /// True for bytes that may be a component of a path.
+  package static func isName(_ bytes: UnsafeRawBufferPointer) -> Bool { fault(ofName: bytes) == nil }
+
+  private static func fault(ofName name: some BidirectionalCollection<UInt8>) -> Fault? {
     if name.isEmpty { return .empty }
     if name.count > maximumNameLength { return .nameTooLong }
     let dot = UInt8(ascii: ".")

@@ -148,7 +148,9 @@ package struct FetchPlan: Sendable, Equatable {
     _ listing: RemoteListing, _ state: borrowing MirrorState, _ before: Observations, _ now: Int64, _ settle: Int64
   ) {
     let there = Set(listing.files.lazy.map(\.path))
-    for (path, known) in state.paths where !known.isGone && !there.contains(path) {
+    for known in state.paths where !known.isGone {
+      let path = state.paths.path(of: known)
+      if there.contains(path) { continue }
       let decision = decideFetch(
         remote: listing.viewOfMissing(path), known: known, sighting: nil, wasAbsent: before.absent.contains(path),
         nowMilliseconds: now, settleMilliseconds: settle)
@@ -192,7 +194,8 @@ package struct FetchPlan: Sendable, Equatable {
     guard isNew else { return }
     let wanted = Set(fetch.lazy.map(\.path))
     var below: [RemotePath: [RemotePath]] = [:]
-    for (path, known) in state.paths where !known.isDropped {
+    for known in state.paths where !known.isDropped {
+      let path = state.paths.path(of: known)
       for ancestor in path.ancestors where wanted.contains(ancestor) { below[ancestor, default: []].append(path) }
     }
     var dropped: [RemotePath: UInt64] = [:]

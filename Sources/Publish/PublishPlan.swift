@@ -28,7 +28,8 @@ package struct PublishPlan: Sendable, Equatable {
 
   package init(state: borrowing MirrorState, destination: Destination) {
     var failedBefore: [Item] = []
-    for (path, known) in state.paths where state.isPending(known, for: destination) {
+    state.forEachPending(for: destination) { known in
+      let path = state.paths.path(of: known)
       switch ObjectKey.of(path, folder: destination.folder) {
       case .notUTF8:
         impossible.append(

@@ -6,48 +6,50 @@ struct Checkpoint: Equatable {
   var position: JournalPosition
   var state: MirrorState
 
-  private static let magic = Array("sftp-to-s3 checkpoint 1\n".utf8)
+  private static let magic = Array("sftp-to-s3 checkpoint 2\n".utf8)
+  private static let name = "checkpoint"
 
-  func encoded() -> [UInt8] {
-    var out = ByteWriter()
-    out.put(fixed: Self.magic)
-    out.put(position.seq)
-    out.put(fixed: position.head)
-    out.put(position.offset)
-    out.put(UInt64(position.sealed.count))
-    for segment in position.sealed {
-      out.put(segment.size)
-      out.put(fixed: segment.head)
+  /// Replaces the checkpoint in a directory, durably.
+  func write(to directory: Int32, _ fileSystem: any FileSystem) throws(SystemFailure) {
+    try fileSystem.replaceFile(at: directory, Self.name, durable: true) { (descriptor) throws(SystemFailure) in
+      var out = ByteWriter(descriptor, fileSystem)
+      out.put(fixed: Self.magic)
+      out.put(position.seq)
+      out.put(fixed: position.head)
+      out.put(position.offset)
+      out.put(UInt64(position.sealed.count))
+      for segment in position.sealed {
+        out.put(segment.size)
+        out.put(fixed: segment.head)
+      }
+      state.encode(into: &out)
+      try out.finish()
     }
-    state.encode(into: &out)
-    let digest = SHA256Digest.of(out.bytes)
-    out.put(fixed: digest.bytes)
-    return out.bytes
   }
 
-  /// Nil for anything that this version did not write whole.
-  init?(_ encoded: [UInt8]) {
-    guard encoded.count > Self.magic.count + 32, encoded.starts(with: Self.magic) else { return nil }
-    let checkpoint: Checkpoint? = encoded.withUnsafeBytes { buffer in
-      let body = UnsafeRawBufferPointer(rebasing: buffer[..<(buffer.count - 32)])
-      var hasher = ContentHasher()
-      hasher.update(body)
-      guard hasher.sha256() == SHA256Digest(bytes: buffer.suffix(32)) else { return nil }
-      var input = ByteReader(UnsafeRawBufferPointer(rebasing: body[Self.magic.count...]))
-      guard let seq = input.number(), let head = input.fixed(64), let offset = input.number(),
-        let sealedCount = input.number()
-      else { return nil }
-      var sealed: [SealedSegment] = []
-      for _ in 0..<sealedCount {
-        guard let size = input.number(), let head = input.fixed(64) else { return nil }
-        sealed.append(SealedSegment(size: size, head: head))
-      }
-      guard let state = MirrorState(&input), input.remaining == 0 else { return nil }
-      let position = JournalPosition(seq: seq, head: head, offset: offset, sealed: sealed)
-      return Checkpoint(position: position, state: state)
+  /// Nil when there is none, and for anything that this version did not write whole.
+  static func read(at directory: Int32, _ fileSystem: any FileSystem) throws(SystemFailure) -> Checkpoint? {
+    guard try fileSystem.status(at: directory, Array(name.utf8)) != nil else { return nil }
+    let file = Descriptor(try fileSystem.openFile(at: directory, Array(name.utf8), .read), fileSystem)
+    var input = ByteReader(file.number, size: try fileSystem.status(of: file.number).size, fileSystem)
+    let checkpoint = Checkpoint(&input)
+    let isWhole = input.isWhole()
+    if let failure = input.failure { throw failure }
+    try file.close()
+    return isWhole ? checkpoint : nil
+  }
+
+  private init?(_ input: inout ByteReader) {
+    guard input.fixed(Self.magic.count) == Self.magic, let seq = input.number(), let head = input.fixed(64),
+      let offset = input.number(), let sealedCount = input.number()
+    else { return nil }
+    var sealed: [SealedSegment] = []
+    for _ in 0..<sealedCount {
+      guard let size = input.number(), let head = input.fixed(64) else { return nil }
+      sealed.append(SealedSegment(size: size, head: head))
     }
-    guard let checkpoint else { return nil }
-    self = checkpoint
+    guard let state = MirrorState(&input) else { return nil }
+    self.init(position: JournalPosition(seq: seq, head: head, offset: offset, sealed: sealed), state: state)
   }
 
   init(position: JournalPosition, state: MirrorState) {

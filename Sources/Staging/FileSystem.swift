@@ -107,18 +107,28 @@ extension FileSystem {
   }
 
   /// Replaces the file `name` in `directory` so that readers see the old content or the new, never a part.
-  /// - Parameter durable: wait until the new content would survive a power cut.
+  /// - Parameters:
+  ///   - durable: wait until the new content would survive a power cut.
+  ///   - write: writes the new content to a descriptor that is closed afterwards.
   package func replaceFile(
-    at directory: Int32, _ name: String, with content: [UInt8], durable: Bool
+    at directory: Int32, _ name: String, durable: Bool, write: (Int32) throws(SystemFailure) -> Void
   ) throws(SystemFailure) {
     let temporary = Array((name + ".new").utf8)
     if try status(at: directory, temporary) != nil { try remove(at: directory, temporary, isDirectory: false) }
     let file = Descriptor(try openFile(at: directory, temporary, .createNew), self)
-    try writeAll(file.number, content, at: 0)
+    try write(file.number)
     if durable { try synchronize(file.number, .full) }
     try file.close()
     try rename(at: directory, temporary, to: directory, Array(name.utf8))
     if durable { try synchronize(directory, .full) }
+  }
+
+  package func replaceFile(
+    at directory: Int32, _ name: String, with content: [UInt8], durable: Bool
+  ) throws(SystemFailure) {
+    try replaceFile(at: directory, name, durable: durable) { (descriptor) throws(SystemFailure) in
+      try writeAll(descriptor, content, at: 0)
+    }
   }
 
   /// The whole content of a file, or nil when there is none of that name.

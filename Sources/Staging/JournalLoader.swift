@@ -7,13 +7,18 @@ struct LoadedJournal {
   /// Set when bytes after `position` in the open segment are a torn batch.
   var torn: TornTail?
   /// Records folded after the checkpoint, or all of them without one.
-  var replayed: UInt64
+  var replayed: UInt64 = 0
 
   struct TornTail: Equatable {
     /// Where the bad bytes begin and how many there are, in the open segment.
     var offset: UInt64
     var count: UInt64
   }
+
+  /// Before the first record.
+  init() { (position, state) = (JournalPosition(), MirrorState()) }
+
+  init(continuing checkpoint: consuming Checkpoint) { (position, state) = (checkpoint.position, checkpoint.state) }
 }
 
 /// Reads and proves a journal: chain, order, segments. Writes nothing.
@@ -23,18 +28,23 @@ struct JournalLoader {
   let directory: Int32
 
   /// Folds the journal, starting at the checkpoint where that matches the segments.
-  /// - Parameter visit: sees every record that is read after the checkpoint, in order, torn ones excluded.
+  /// - Parameters:
+  ///   - checkpoint: given away, so that its fold is continued and not copied.
+  ///   - visit: sees every record that is read after the checkpoint, in order, torn ones excluded.
   /// - Throws: ``StagingError`` `journal-damaged` for anything but a torn tail.
-  func load(checkpoint: Checkpoint?, visit: (JournalRecord) -> Void) throws(StagingError) -> LoadedJournal {
+  func load(
+    _ checkpoint: consuming Checkpoint?, visit: (JournalRecord) -> Void
+  ) throws(StagingError) -> LoadedJournal {
     let segments = try segmentCount()
-    if let checkpoint, try matches(checkpoint, segments: segments) {
-      if let loaded = try replay(from: checkpoint, segments: segments, visit: visit) { return loaded }
+    if let position = checkpoint?.position, try matches(position, segments: segments) {
+      let bytes = try content(of: position.segment)
+      if let lines = lines(of: bytes, before: position) {
+        return try replay(
+          from: LoadedJournal(continuing: (consume checkpoint)!), bytes, lines, segments: segments, visit: visit)
+      }
     }
-    let start = Checkpoint(position: JournalPosition(), state: MirrorState())
-    guard let loaded = try replay(from: start, segments: segments, visit: visit) else {
-      throw .damaged(segment: 1, line: 1, "the journal does not begin where it should")
-    }
-    return loaded
+    checkpoint = nil
+    return try replay(from: LoadedJournal(), try content(of: 1), 0, segments: segments, visit: visit)
   }
 
   private func segmentCount() throws(StagingError) -> UInt64 {
@@ -47,10 +57,10 @@ struct JournalLoader {
   }
 
   /// True when the sealed segments are those the checkpoint was made of, by size and last line.
-  private func matches(_ checkpoint: Checkpoint, segments: UInt64) throws(StagingError) -> Bool {
+  private func matches(_ position: JournalPosition, segments: UInt64) throws(StagingError) -> Bool {
     // One past the last when that one is sealed and the next not begun.
-    guard checkpoint.position.segment <= segments + 1 else { return false }
-    for (index, sealed) in checkpoint.position.sealed.enumerated() {
+    guard position.segment <= segments + 1 else { return false }
+    for (index, sealed) in position.sealed.enumerated() {
       let name = Array(segmentName(UInt64(index) + 1).utf8)
       let head: [UInt8]? = try onVolume("read the journal") { () throws(SystemFailure) in
         let file = Descriptor(try fileSystem.openFile(at: directory, name, .read), fileSystem)
@@ -63,25 +73,28 @@ struct JournalLoader {
     return true
   }
 
-  /// Folds from the checkpoint's position to the end; nil when the open segment does not pass through that position.
+  /// How many lines of the open segment lie before the position; nil when its chain does not pass through there.
+  private func lines(of segment: [UInt8], before position: JournalPosition) -> Int? {
+    let before = position.sealed.last?.head ?? JournalLine.genesis
+    let proved = segment.withUnsafeBytes { SegmentScan.head(of: $0, upTo: Int(position.offset), from: before) }
+    return proved?.head == position.head ? proved?.lines : nil
+  }
+
+  /// Folds on to the end.
+  /// - Parameters:
+  ///   - bytes: of the segment that the start stands in.
+  ///   - lines: of that segment, before the start.
   private func replay(
-    from start: Checkpoint, segments: UInt64, visit: (JournalRecord) -> Void
-  ) throws(StagingError) -> LoadedJournal? {
-    var loaded = LoadedJournal(position: start.position, state: start.state, torn: nil, replayed: 0)
-    var covered = Int(start.position.offset)
+    from start: consuming LoadedJournal, _ bytes: consuming [UInt8], _ lines: Int, segments: UInt64,
+    visit: (JournalRecord) -> Void
+  ) throws(StagingError) -> LoadedJournal {
+    var loaded = start
+    var bytes = bytes
+    var lines = lines
     while true {
       let number = loaded.position.segment
       let isLast = number >= segments
-      let bytes = try content(of: number)
-      var scan = SegmentScan(seq: loaded.position.seq, head: loaded.position.head)
-      if covered > 0 {
-        let before = loaded.position.sealed.last?.head ?? JournalLine.genesis
-        guard let proved = bytes.withUnsafeBytes({ SegmentScan.head(of: $0, upTo: covered, from: before) }),
-          proved.head == start.position.head
-        else { return nil }
-        scan.skip(to: covered, seq: start.position.seq, head: proved.head, lines: proved.lines)
-        covered = 0
-      }
+      var scan = SegmentScan(loaded.position, lines: lines)
       let outcome = bytes.withUnsafeBytes { buffer in
         scan.run(buffer, isLast: isLast) { record in
           loaded.state.apply(record)
@@ -104,6 +117,9 @@ struct JournalLoader {
         loaded.position.offset = 0
       }
       if isLast { return loaded }
+      bytes = []
+      bytes = try content(of: loaded.position.segment)
+      lines = 0
     }
   }
 

@@ -41,13 +41,13 @@ struct Recovery {
         try file.close()
         try fileSystem.synchronize(directories.journal, .full)
       }
-      return try fileSystem.content(at: directories.state, "checkpoint").flatMap { Checkpoint($0) }
+      return try Checkpoint.read(at: directories.state, fileSystem)
     }
     var steps: [Step] = []
     var changesSinceEnd = 0
     let temporaries = temporaries
     let loader = JournalLoader(fileSystem: fileSystem, directory: directories.journal)
-    let loaded = try loader.load(checkpoint: checkpoint) { record in
+    let loaded = try loader.load(consume checkpoint) { record in
       switch record.entry {
       case .fetched(let file):
         changesSinceEnd += 1

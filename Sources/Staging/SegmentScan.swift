@@ -19,11 +19,14 @@ struct SegmentScan {
   private(set) var mark: Mark
   /// True when the last record handed out closes the segment.
   private(set) var isSealed = false
-  private var line = 0
+  private var line: Int
 
-  /// - Parameter mark: sequence number and head before the segment's first line.
-  init(seq: UInt64, head: [UInt8]) {
-    mark = Mark(seq: seq, head: head, offset: 0)
+  /// - Parameters:
+  ///   - position: where to begin; what lies before it in its segment has been proved by ``head(of:upTo:from:)``.
+  ///   - lines: of the segment, before the position.
+  init(_ position: JournalPosition, lines: Int) {
+    mark = Mark(seq: position.seq, head: position.head, offset: Int(position.offset))
+    line = lines
   }
 
   /// Proves the chain of the lines before `limit` without decoding them.
@@ -40,12 +43,6 @@ struct SegmentScan {
       lines += 1
     }
     return offset == limit ? (head, lines) : nil
-  }
-
-  /// Goes on after a part that ``head(of:upTo:from:)`` has proved.
-  mutating func skip(to offset: Int, seq: UInt64, head: [UInt8], lines: Int) {
-    mark = Mark(seq: seq, head: head, offset: offset)
-    line = lines
   }
 
   /// Reads on to the end of the segment.

@@ -60,10 +60,10 @@ package struct StagingSnapshot {
     let stateDirectory = try Self.open("state", at: root.number, path, fileSystem)
     let (rootNumber, stateNumber) = (root.number, stateDirectory.number)
     let checkpoint = try onVolume("read the checkpoint") { () throws(SystemFailure) in
-      try fileSystem.content(at: stateNumber, "checkpoint").flatMap { Checkpoint($0) }
+      try Checkpoint.read(at: stateNumber, fileSystem)
     }
     let loaded = try JournalLoader(fileSystem: fileSystem, directory: journal.number)
-      .load(checkpoint: checkpoint) { _ in }
+      .load(consume checkpoint) { _ in }
     content = try onVolume("read the volume") { () throws(SystemFailure) in
       (
         loaded, try fileSystem.content(at: rootNumber, "status.json"),

@@ -131,8 +131,7 @@ package final class StagingVolume: Sendable {
   package func writeCheckpoint() throws(SystemFailure) {
     if hasUnfinishedCommits { return }
     try fileSystem.synchronize(directories.root, .wholeFileSystem)
-    try fileSystem.replaceFile(
-      at: directories.state, "checkpoint", with: journal.checkpoint().encoded(), durable: true)
+    try journal.checkpoint().write(to: directories.state, fileSystem)
   }
 
   package func writeStatus(_ content: [UInt8]) throws(SystemFailure) {

@@ -44,10 +44,10 @@ package struct StatusReport: Codable, Sendable, Equatable {
 
     package init(_ state: borrowing MirrorState, destination: Destination?, nowMilliseconds: Int64) {
       var (files, bytes, oldest, withoutKey) = (0, UInt64(0), Int64.max, 0)
-      for (path, known) in state.paths where state.isPending(known, for: destination) {
-        guard case .key = ObjectKey.of(path, folder: destination?.folder ?? "") else {
+      state.forEachPending(for: destination) { known in
+        guard case .key = ObjectKey.of(state.paths.path(of: known), folder: destination?.folder ?? "") else {
           withoutKey += 1
-          continue
+          return
         }
         files += 1
         bytes += known.fingerprint.size

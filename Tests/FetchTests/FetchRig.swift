@@ -109,7 +109,9 @@ final class FetchRig {
     let volume = try StagingVolume.open(
       path: directory.path, source: nil, runStart: RunStart(command: "publish", version: "0"))
     let pending = volume.journal.withState { state in
-      state.paths.filter { state.isPending($1, for: Self.destination) }.map { ($0.key, $0.value.generation) }
+      state.paths.filter { state.isPending($0, for: Self.destination) }.map {
+        (state.paths.path(of: $0), $0.generation)
+      }
     }
     try volume.journal.append(
       pending.map {

@@ -107,7 +107,7 @@ internal import Testing
     #expect(torn.count == 1)
     #expect(try rig.read("journal/" + torn[0]) == Array(whole.dropLast(10)[lastBatch...]))
     #expect(try String(decoding: rig.lines().last!, as: UTF8.self).contains("\"op\":\"recovered\""))
-    #expect(volume.journal.withState { $0.paths.values.first?.isGone } == false)
+    #expect(volume.journal.withState { $0.paths.first?.isGone } == false)
   }
 
   @Test func anyAlteredByteIsFoundUnlessItIsInTheLastBatch() throws {
