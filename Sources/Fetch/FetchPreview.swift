@@ -56,7 +56,9 @@ package struct FetchPreview {
     for item in listing.files where listed.insert(item.path).inserted {
       lines.append(Line(path: item.path, comparison: found[item.path] ?? .same, fingerprint: item.fingerprint))
     }
-    for (path, known) in state.paths where !known.isDropped && !listed.contains(path) {
+    for known in state.paths where !known.isDropped {
+      let path = state.paths.path(of: known)
+      if listed.contains(path) { continue }
       switch listing.viewOfMissing(path) {
       case .absent: lines.append(Line(path: path, comparison: .gone))
       case .unknown: lines.append(Line(path: path, comparison: .unknown))

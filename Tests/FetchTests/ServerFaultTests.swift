@@ -114,7 +114,7 @@ internal import Testing
     rig.set("d/f7", "changed", mtime: 1_700_000_001)
     #expect(try rig.fetch().exitCode == .done)
     #expect(rig.staged("d/f7") == "changed")
-    #expect(try rig.state.paths.values.allSatisfy { !$0.isGone })
+    #expect(try rig.state.paths.allSatisfy { !$0.isGone })
   }
 
   @Test("a listing that lacks everything deletes nothing")
