@@ -135,7 +135,7 @@ struct Download {
       budget.lower(to: limits.openHandles)
       readLimit = min(readLimit, limits.readBytes)
     }
-    while hasRoom, budget.hasRoom, takenBytes < Self.takenBytesLimit, let file = nextFile() {
+    while hasRoom, budget.hasRoom, let file = nextFile() {
       active[ObjectIdentifier(file)] = file
       budget.opening()
       submit(.open(path: file.request.path), file, .open)
@@ -164,7 +164,7 @@ struct Download {
 
   private mutating func nextFile() -> Transfer? {
     if let below = postponed.last?.retryBelow, budget.inUse < below { return postponed.removeLast() }
-    guard let request = queue.take(large: largeFiles == 0) else { return nil }
+    guard takenBytes < Self.takenBytesLimit, let request = queue.take(large: largeFiles == 0) else { return nil }
     let file = Transfer(request)
     if file.isLarge { largeFiles += 1 } else { takenBytes += file.unreadBytes }
     return file
