@@ -31,8 +31,6 @@ struct Download {
   /// Bytes that must come in a window of so many time-outs; a file that ends counts as this many.
   private static let leastBytes = 16_384
   private static let paceTimeouts = 5.0
-  /// A connection that brought so much was worth having.
-  private static let gainBytes: UInt64 = 16 << 20
 
   private enum Purpose {
     case open
@@ -65,7 +63,6 @@ struct Download {
   private var lastShortAnswer: UInt32 = 0
   private var pace: Pace
   private var finishedCount = 0
-  private var deliveredBytes: UInt64 = 0
 
   /// - Parameter answersInOrder: the server is known to carry requests out one after the other.
   init(
@@ -84,8 +81,8 @@ struct Download {
   /// What this connection has taken and not finished.
   var unfinished: [DownloadRequest] { active.values.map(\.request) + postponed.map(\.request) }
 
-  /// It got somewhere: a file ended, or a good part of a large one came.
-  var hasGained: Bool { finishedCount > 0 || deliveredBytes >= Self.gainBytes }
+  /// A file ended.
+  var hasFinished: Bool { finishedCount > 0 }
 
   /// Nothing was asked of the server for a while.
   mutating func rested() { pace.restart() }
@@ -270,7 +267,6 @@ struct Download {
     var next = Optional(bytes)
     while let bytes = next {
       file.deliveredTo += UInt64(bytes.count)
-      deliveredBytes += UInt64(bytes.count)
       bytesInFlight -= UInt64(bytes.count)
       if !file.isLarge { takenBytes -= UInt64(bytes.count) }
       let before = monotonicSeconds()
