@@ -206,6 +206,8 @@ extension ConnectionPool {
             return false
           case .leaveToOthers:
             tell(of: error, connections: others)
+            // Connections that the work had no need of so far are others, too.
+            shared.want(shared.maximum)
             if index > 0 { return false }
             awaitOthers(work)
             losses = 0
@@ -227,7 +229,7 @@ extension ConnectionPool {
 
     /// The owner cannot go before the work is over; when nobody else is left it tries again.
     private func awaitOthers(_ work: any SharedWork) {
-      while !work.isOver, shared.crew.read({ $0.live }) > 0 { pause(milliseconds: 50) }
+      while !work.isOver, !shared.closing.isRequested, shared.crew.read({ $0.live }) > 0 { pause(milliseconds: 50) }
     }
 
     private func rest(_ seconds: Double, _ work: any SharedWork) {

@@ -31,8 +31,6 @@ struct Download {
   /// Bytes that must come in a window of so many time-outs; a file that ends counts as this many.
   private static let leastBytes = 16_384
   private static let paceTimeouts = 5.0
-  /// A connection that brought so much was worth having.
-  private static let gainBytes: UInt64 = 16 << 20
 
   private enum Purpose {
     case open
@@ -65,7 +63,6 @@ struct Download {
   private var lastShortAnswer: UInt32 = 0
   private var pace: Pace
   private var finishedCount = 0
-  private var deliveredBytes: UInt64 = 0
 
   /// - Parameter answersInOrder: the server is known to carry requests out one after the other.
   init(
@@ -88,8 +85,8 @@ struct Download {
   /// What this connection has taken and not finished.
   var unfinished: [DownloadRequest] { active.values.map(\.request) + postponed.map(\.request) }
 
-  /// It got somewhere: a file ended, or a good part of a large one came.
-  var hasGained: Bool { finishedCount > 0 || deliveredBytes >= Self.gainBytes }
+  /// A file ended.
+  var hasFinished: Bool { finishedCount > 0 }
 
   /// Nothing was asked of the server for a while.
   mutating func rested() { pace.restart() }
@@ -140,7 +137,7 @@ struct Download {
       budget.lower(to: limits.openHandles)
       readLimit = min(readLimit, limits.readBytes)
     }
-    while hasRoom, budget.hasRoom, takenBytes < Self.takenBytesLimit, let file = nextFile() {
+    while hasRoom, budget.hasRoom, let file = nextFile() {
       active[ObjectIdentifier(file)] = file
       budget.opening()
       submit(.open(path: file.request.path), file, .open)
@@ -169,7 +166,7 @@ struct Download {
 
   private mutating func nextFile() -> Transfer? {
     if let below = postponed.last?.retryBelow, budget.inUse < below { return postponed.removeLast() }
-    guard let request = queue.take(large: largeFiles == 0) else { return nil }
+    guard takenBytes < Self.takenBytesLimit, let request = queue.take(large: largeFiles == 0) else { return nil }
     let file = Transfer(request)
     if file.isLarge { largeFiles += 1 } else { takenBytes += file.unreadBytes }
     return file
@@ -275,7 +272,6 @@ struct Download {
     var next = Optional(bytes)
     while let bytes = next {
       file.deliveredTo += UInt64(bytes.count)
-      deliveredBytes += UInt64(bytes.count)
       bytesInFlight -= UInt64(bytes.count)
       if !file.isLarge { takenBytes -= UInt64(bytes.count) }
       let before = monotonicSeconds()

@@ -5,6 +5,9 @@ internal import Synchronization
 final class DownloadQueue: SharedWork {
   /// A connection reads one file of this size or more at a time, so that large files spread over the connections.
   static let largeBytes: UInt64 = 16 << 20
+  /// A connection that got files so much further was worth having. Bytes that must be read again do not count: else a
+  /// file whose end is never reached would be read for ever.
+  private static let gainBytes: UInt64 = 8 << 20
 
   private struct State {
     /// Given back by broken connections.
@@ -49,7 +52,7 @@ final class DownloadQueue: SharedWork {
         download.rested()
       }
     } catch {
-      giveBack(download.unfinished, hasGained: download.hasGained, error)
+      giveBack(download.unfinished, hasFinished: download.hasFinished, error)
       throw error
     }
     if stop.isRequested { throw connection.stream.fail(.stopped("download", "")) }
@@ -118,22 +121,30 @@ final class DownloadQueue: SharedWork {
   }
 
   /// Files that a broken connection had under way go to the others, or to its successor.
-  private func giveBack(_ requests: [DownloadRequest], hasGained: Bool, _ error: SFTPError) {
-    let isStopped = stop.isRequested || failure != nil
+  private func giveBack(_ requests: [DownloadRequest], hasFinished: Bool, _ error: SFTPError) {
+    if stop.isRequested || failure != nil {
+      for request in requests {
+        handler.finished(token: request.token, outcome: .abandoned)
+        state.change { $0.underWay -= 1 }
+      }
+      return
+    }
+    let again = requests.map { handler.interrupted(token: $0.token) }
+    let gained = zip(requests, again).reduce(0) { $0 + ($1.1.startAt - min($1.0.startAt, $1.1.startAt)) }
+    let hasGained = hasFinished || gained >= Self.gainBytes
     let hopeless = state.change { state in
       if hasGained { state.finished += 1 }
-      return isStopped ? nil : state.blame.lost(hasGained: hasGained, taken: requests.map(\.token))
+      return state.blame.lost(hasGained: hasGained, taken: requests.map(\.token))
     }
-    for request in requests {
-      if isStopped || request.token == hopeless {
-        handler.finished(token: request.token, outcome: isStopped ? .abandoned : .failed(Self.hopeless(error)))
+    for request in again {
+      if request.token == hopeless {
+        handler.finished(token: request.token, outcome: .failed(Self.hopeless(error)))
         state.change { $0.underWay -= 1 }
         continue
       }
-      let again = handler.interrupted(token: request.token)
       let isTooLate = state.change { state in
         state.underWay -= 1
-        if state.failure == nil { state.returned.append(again) }
+        if state.failure == nil { state.returned.append(request) }
         return state.failure != nil
       }
       if isTooLate { handler.finished(token: request.token, outcome: .abandoned) }

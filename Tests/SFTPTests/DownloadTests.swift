@@ -44,6 +44,18 @@ import Testing
     expectComplete(try download(faults).handler)
   }
 
+  @Test("files that were refused while others were open are opened later, however large they are together")
+  func refusedFilesOfManyBytesHaveTheirTurn() throws {
+    let size = 15 << 20
+    let large = [UInt8](repeating: 9, count: size)
+    var faults = ScriptedSFTPServer.Faults()
+    faults.handles = 1
+    let server = ScriptedSFTPServer(files: ["/a": [1], "/b": large, "/c": large, "/d": large], faults: faults)
+    let handler = RecordingHandler([("/a", 1), ("/b", size), ("/c", size), ("/d", size)])
+    try server.client().download(handler, filesInFlight: 8)
+    #expect((0..<4).allSatisfy { handler.isComplete($0) })
+  }
+
   @Test func answersMayComeInAnyOrder() throws {
     var faults = ScriptedSFTPServer.Faults()
     faults.answersInReverse = true

@@ -151,6 +151,20 @@ import Testing
     #expect(handler.finishedTwice.isEmpty)
   }
 
+  @Test("a file that can only begin anew, and whose end no connection reaches, is not read for ever")
+  func aFileThatNeverGetsToItsEndFailsInTheEnd() throws {
+    var faults = ScriptedSFTPServer.Faults()
+    faults.cutAfterBytes = 18 << 20
+    let bytes = [UInt8](repeating: 7, count: 20 << 20)
+    let server = ScriptedSFTPServer(files: ["/in/a": bytes, "/in/b": [1]], faults: faults)
+    let enough = SFTPError(code: "enough", operation: "connect", subject: "", reason: "", severity: .fatal)
+    let handler = RecordingHandler([("/in/a", bytes.count), ("/in/b", 1)])
+    try pool(server, maximum: 1, allowed: 12, refusal: enough).download(
+      handler, filesInFlight: 4, usefulConnections: 1)
+    #expect(handler.failure(0)?.severity == .item)
+    #expect(handler.isComplete(1))
+  }
+
   @Test func aChangedHostKeyOnALaterConnectionEndsTheWork() throws {
     let server = ScriptedSFTPServer(files: Self.tree)
     let mismatch = SFTPError(

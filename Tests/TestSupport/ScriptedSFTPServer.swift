@@ -203,7 +203,10 @@ private final class ScriptedConnection {
   private func send(_ answer: [UInt8], _ faults: ScriptedSFTPServer.Faults) -> Bool {
     if sentBytes + answer.count > faults.silentAfterBytes { return true }
     var bytes = answer[...]
-    if sentBytes + answer.count > faults.cutAfterBytes { bytes = bytes.prefix(faults.cutAfterBytes - sentBytes) }
+    if sentBytes + answer.count > faults.cutAfterBytes {
+      bytes = bytes.prefix(max(0, faults.cutAfterBytes - sentBytes))
+    }
+    if sentBytes + answer.count > faults.cutAfterBytes { bytes = bytes.prefix(max(0, faults.cutAfterBytes - sentBytes)) }
     sentBytes += bytes.count
     if faults.pauseMilliseconds > 0, !faults.trickles { usleep(faults.pauseMilliseconds * 1000) }
     while !bytes.isEmpty {
