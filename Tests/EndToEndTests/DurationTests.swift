@@ -8,9 +8,9 @@ import Testing
     let rig = try Rig()
     try rig.serve("first", "small")
     try rig.sync()
-    // A quarter of a minute's work at this rate; fetch may use two seconds.
+    // A quarter of a minute's work at this rate; fetch may use six seconds.
     for number in 0..<40 { try rig.serve(bytes: "f\(number)", count: 100_000) }
-    let outcome = try rig.run("sync", changing: ["MAX_DURATION": "4s", "BWLIMIT": "256k"])
+    let outcome = try rig.run("sync", changing: ["MAX_DURATION": "12s", "BWLIMIT": "256k"])
     #expect(outcome.exitCode == 5)
     #expect(outcome.stderr.contains("MAX_DURATION"))
     let fetched = try rig.journal().count { $0.op == "fetched" }
