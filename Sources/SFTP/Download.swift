@@ -26,8 +26,6 @@ struct Download {
   private static let leastReadBytes: UInt32 = 4_096
   /// Bytes of files taken and not read, above which no other is taken: the other connections want some too.
   private static let takenBytesLimit: UInt64 = 32 << 20
-  /// READs a file may ask for before it is another's turn.
-  private static let readsPerTurn = 16
   /// Bytes that must come in a window of so many time-outs; a file that ends counts as this many.
   private static let leastBytes = 16_384
   private static let paceTimeouts = 5.0
@@ -125,8 +123,7 @@ struct Download {
   private mutating func ask() {
     while hasRoom, let file = readers.pop() {
       file.isQueued = false
-      for _ in 0..<Self.readsPerTurn
-      where file.wantsToRead && file.bytesInFlight < fileWindowBytes && hasRoom {
+      while file.wantsToRead, file.bytesInFlight < fileWindowBytes, hasRoom {
         let (offset, length) = file.nextRead(limit: readLimit)
         bytesInFlight += UInt64(length)
         submitRead(file, offset, length)
@@ -161,7 +158,8 @@ struct Download {
   private mutating func enqueue(_ file: Transfer) {
     guard !file.isQueued, file.wantsToRead, file.bytesInFlight < fileWindowBytes else { return }
     file.isQueued = true
-    readers.push(file)
+    // What has been begun is finished first: when the run ends early, files have come, not parts of files.
+    if file.hasBegun { readers.putBack(file) } else { readers.push(file) }
   }
 
   private mutating func nextFile() -> Transfer? {
@@ -324,6 +322,9 @@ private struct Queue<Element> {
   private var outgoing: [Element] = []
 
   mutating func push(_ element: Element) { incoming.append(element) }
+
+  /// First out.
+  mutating func putBack(_ element: Element) { outgoing.append(element) }
 
   mutating func pop() -> Element? {
     if outgoing.isEmpty {

@@ -38,6 +38,9 @@ final class Transfer {
   /// Bytes not delivered.
   var unreadBytes: UInt64 { request.expected.size - deliveredTo }
 
+  /// Some of it has been asked for.
+  var hasBegun: Bool { askedTo > request.startAt }
+
   /// There is something to ask for.
   var wantsToRead: Bool { handle != nil && outcome == nil && askedTo < request.expected.size }
 
