@@ -206,7 +206,6 @@ private final class ScriptedConnection {
     if sentBytes + answer.count > faults.cutAfterBytes {
       bytes = bytes.prefix(max(0, faults.cutAfterBytes - sentBytes))
     }
-    if sentBytes + answer.count > faults.cutAfterBytes { bytes = bytes.prefix(max(0, faults.cutAfterBytes - sentBytes)) }
     sentBytes += bytes.count
     if faults.pauseMilliseconds > 0, !faults.trickles { usleep(faults.pauseMilliseconds * 1000) }
     while !bytes.isEmpty {
