@@ -27,7 +27,8 @@ internal import Testing
     let listing = RemoteListing(selection: Selection(excludeDefaults: true, doneSuffix: nil))
     try build(listing)
     let preview = FetchPreview(
-      listing: listing, state: state, observations: observations, destination: nil, nowMilliseconds: 100_000,
+      listing: listing, state: state, observations: observations, destination: nil, wallSeconds: 2_000_000_000,
+      nowMilliseconds: 100_000,
       settleMilliseconds: 45_000, waitsForSettling: waits)
     return (preview.lines.map(\.text), preview)
   }
