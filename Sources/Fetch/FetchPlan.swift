@@ -99,7 +99,7 @@ package struct FetchPlan: Sendable, Equatable {
   ///   - observations: from the listing before; empty when they are not to be trusted.
   ///   - destination: where a staged generation must have been published before it may be dropped; nil means anywhere.
   ///   - shift: of modification times, in this listing.
-  ///   - provingBytes: read again, last of all, so much of what is staged and unproven; the first such file in any case.
+  ///   - provingBytes: of what is staged and unproven, so much is read again, last of all.
   package init(
     listing: RemoteListing, state: borrowing MirrorState, observations: Observations, destination: Destination?,
     shift: UniformShift? = nil, provingBytes: UInt64 = 0, nowMilliseconds: Int64, settleMilliseconds: Int64

@@ -57,7 +57,7 @@ package struct FetchReport: Sendable {
   /// something.
   package var isSuccess: Bool {
     if let failure { return failure.isOvertime && counts.fetched > 0 }
-    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
+    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0 || touched > 0)
   }
 
   /// The summary line: what was done, then what was not and why.

@@ -165,8 +165,14 @@ package struct Fetcher {
 
   /// The parts of large files that this run goes on with, by their place in the plan. Removes those that no run will.
   private func takeStock(_ plan: FetchPlan, _ listing: RemoteListing) throws(StagingError) -> [Int: PartialFile] {
+    var unproven: [RemotePath: Fingerprint] = [:]
+    for path in volume.partials.map(\.path) {
+      unproven[path] = volume.journal.withState { state in
+        state.paths[path].flatMap { $0.isMirrored && $0.isUnproven ? $0.fingerprint : nil }
+      }
+    }
     let partials = PartialPlan(
-      volume.partials, plan: plan, listing: listing, source: volume.sourceDescription,
+      volume.partials, plan: plan, listing: listing, unproven: unproven, source: volume.sourceDescription,
       isEnabled: source.resumesLargeFiles)
     try onVolume("remove what had come of large files") { () throws(SystemFailure) in
       for partial in partials.remove { try volume.removePartial(partial.temporary) }

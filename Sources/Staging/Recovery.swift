@@ -1,7 +1,8 @@
 internal import Common
 
 /// What a start does before anything else: makes durable what is there, proves the journal, sets a torn tail aside,
-/// finishes renames, removals and changes of times that were recorded and not done, and clears tmp/ but for partial files.
+/// finishes renames, removals and changes of times that were recorded and not done, and clears tmp/ but for partial
+/// files.
 struct Recovery {
   private enum Step {
     case install(temporary: String, path: RemotePath, generation: UInt64)

@@ -64,6 +64,21 @@ internal import Testing
     #expect(preview.summary.hasSuffix("1 excluded, 1 skipped: link (symbolic link)"))
   }
 
+  @Test func filesThatAreAnHourOffAreTheSame() throws {
+    let names = (1...9).map { "f\($0)" }
+    let shifted = Fingerprint(size: Self.print.size, mtime: Self.print.mtime + 3_600)
+    let (found, _) = try marks(try state(names)) {
+      $0.found(names.dropLast().map { file($0, shifted) } + [file("f9", Self.print)], in: nil)
+      $0.listedDirectory(nil)
+    }
+    #expect(found == names.map { $0 == "f9" ? "= f9" : "~ \($0)" }, "eight of nine are less than 90 %")
+    let (all, _) = try marks(try state(names)) {
+      $0.found(names.map { file($0, shifted) }, in: nil)
+      $0.listedDirectory(nil)
+    }
+    #expect(all == names.map { "= \($0)" })
+  }
+
   @Test func aRunThatWaitsItselfFetchesWhatHasNotSettled() throws {
     let (found, preview) = try marks(MirrorState(), waits: true) {
       $0.found([file("young", Self.print)], in: nil)

@@ -1,4 +1,5 @@
 internal import Common
+internal import Foundation
 internal import SFTP
 internal import TestSupport
 internal import Testing
@@ -179,6 +180,38 @@ internal import Testing
     rig.misbehave { _ in }
     #expect(try rig.fetch(.comprehensive).counts.proven == 1)
     #expect(try rig.state.failures.isEmpty)
+  }
+
+  @Test func aLargeFileThatIsReadAgainGoesOnWhereItWasInterrupted() throws {
+    let rig = try rig(files: 20)
+    let content = [UInt8](repeating: 7, count: 40 << 20)
+    func setBig(mtime: UInt32) { rig.server.set("/in/big", .init(.file(content), mtime: mtime)) }
+    setBig(mtime: Self.before)
+    try rig.fetch()
+    shift(rig, 0..<20)
+    setBig(mtime: Self.before + 3_600)
+    #expect(try rig.fetch().touched == 21)
+
+    rig.misbehave { $0.cutAfterBytes = 30 << 20 }
+    rig.connectionsAllowed = 1
+    #expect(try rig.fetch(.comprehensive).failure != nil)
+    rig.misbehave { _ in }
+    rig.connectionsAllowed = .max
+    let kept = try rig.leftovers()
+    #expect(kept.count == 1)
+    // The minute run reads nothing of it, and keeps the part.
+    #expect(try rig.fetch().counts == TransferCounts())
+    #expect(try rig.leftovers() == kept)
+
+    let before = rig.server.statistics.bytesRead
+    let report = try rig.fetch(.comprehensive)
+    #expect(report.counts.proven >= 1 && report.counts.fetched == 0 && report.counts.resumedBytes > 16 << 20)
+    #expect(rig.server.statistics.bytesRead - before < 24 << 20)
+    #expect(try unproven(rig) == 0 && rig.leftovers().isEmpty)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: rig.directory.path + "/state").allSatisfy {
+        !$0.hasPrefix("partial")
+      })
   }
 
   @Test func anAdoptionThatWasCutOffGoesOn() throws {
