@@ -182,6 +182,26 @@ internal import Testing
     #expect(try rig.state.failures.isEmpty)
   }
 
+  @Test func whatWasFoundAlteredIsFetchedAndNotMerelyProven() throws {
+    let rig = try rig(files: 20)
+    shift(rig, 0..<20)
+    try rig.fetch()
+    let path = try RemotePath(Self.name(2))
+    do {
+      let volume = try StagingVolume.open(
+        path: rig.directory.path, source: nil, runStart: RunStart(command: "publish", version: "0"))
+      let generation = volume.journal.withState { $0.paths[path]!.generation }
+      try volume.journal.append([
+        .drift(StagedDrift(path: path, generation: generation, what: "missing", done: "not published"))
+      ])
+    }
+    try FileManager.default.removeItem(atPath: rig.directory.path + "/files/" + Self.name(2))
+    let report = try rig.fetch(.comprehensive)
+    #expect(report.counts.proven == 19 && report.counts.fetched == 1)
+    #expect(rig.staged(Self.name(2)) == Self.content(2))
+    #expect(try rig.stagedTime(Self.name(2)) == Int(Self.before) + 3_600)
+  }
+
   @Test func aLargeFileThatIsReadAgainGoesOnWhereItWasInterrupted() throws {
     let rig = try rig(files: 20)
     let content = [UInt8](repeating: 7, count: 40 << 20)

@@ -123,6 +123,24 @@ internal import Testing
     #expect(volume.journal.withState { $0.paths.count(where: \.isUnproven) } == 4)
   }
 
+  @Test func newTimesAreMadeDurableOnce() throws {
+    let rig = try VolumeRig()
+    let synchronized = Box(0)
+    let volume = try rig.open(
+      fileSystem: HookedFileSystem { operation, _ throws(SystemFailure) in
+        if operation == "synchronize" { synchronized.current += 1 }
+      })
+    try rig.stage(volume, "a", "1")
+    let staged = volume.makeStagedFiles()
+    synchronized.current = 0
+    try staged.setModificationTime(of: RemotePath("a"), seconds: 4_600)
+    try staged.synchronizeChanges()
+    #expect(synchronized.current == 1)
+    try staged.setModificationTime(of: RemotePath("a"), seconds: 4_600)
+    try staged.synchronizeChanges()
+    #expect(synchronized.current == 1, "it had that time already")
+  }
+
   @Test("the process dies at any step of setting times: the next start finishes it")
   func timesThatWereCutOff() throws {
     var outcomes: Set<Bool> = []
