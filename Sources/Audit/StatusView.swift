@@ -18,6 +18,8 @@ package struct StatusView: Encodable {
   package let files: Int
   package let bytes: UInt64
   package let gone: Int
+  /// Files whose shifted modification time was adopted, and whose bytes full-sync has yet to read again.
+  package let unproven: Int
   package let backlog: StatusReport.Backlog
   package let failing: [Failing]
   package let waitingToSettle: Int
@@ -36,14 +38,15 @@ package struct StatusView: Encodable {
     source = state.binding.map { escaped($0.source) }
     volumeID = state.binding?.volumeID
     self.destination = destination.map { escaped($0.description) }
-    var (files, bytes, gone) = (0, UInt64(0), 0)
+    var (files, bytes, gone, unproven) = (0, UInt64(0), 0, 0)
     for path in state.paths {
       if path.isGone { gone += 1 }
       if path.isDropped { continue }
+      if path.isMirrored, path.isUnproven { unproven += 1 }
       files += 1
       bytes += path.fingerprint.size
     }
-    (self.files, self.bytes, self.gone) = (files, bytes, gone)
+    (self.files, self.bytes, self.gone, self.unproven) = (files, bytes, gone, unproven)
     backlog = StatusReport.Backlog(state, destination: destination, nowMilliseconds: clock.wallMilliseconds())
     failing = state.failures.values.sorted { $0.path < $1.path }.map {
       Failing(path: $0.path.description, phase: $0.phase.rawValue, code: $0.code, message: $0.message)
@@ -74,6 +77,9 @@ package struct StatusView: Encodable {
       "publish      \(Self.line(publish))",
       "journal      \(records) records, head \(head)",
     ]
+    if unproven > 0 {
+      lines.append("unproven     \(unproven) files whose times were shifted by an hour; full-sync reads them again")
+    }
     for item in failing.prefix(20) {
       lines.append("failing      \(item.path): \(item.phase): \(item.code): \(escaped(item.message))")
     }

@@ -30,7 +30,7 @@ struct Committer: Sendable {
   private func commit(
     _ batch: [ReceivedFile], _ staged: StagedFiles, _ outcome: TransferOutcome
   ) throws(StagingError) {
-    let files = try prepare(batch, staged, outcome)
+    let files = try prepare(try settleProven(batch, outcome), staged, outcome)
     if files.isEmpty { return }
     try onVolume("make fetched files durable") { () throws(SystemFailure) in
       try volume.synchronizeTemporaries(files.map(\.temporary))
@@ -47,6 +47,35 @@ struct Committer: Sendable {
     }
     outcome.note(committed: files)
     volume.heartbeat.beat()
+  }
+
+  /// Leaves out the files that were read only to prove what is staged, and have done so: records that, and gives their
+  /// bytes up.
+  ///
+  /// | staged, live, not drifted | unproven, same fingerprint | same SHA-256 | then |
+  /// |---|---|---|---|
+  /// | yes | yes | yes | `proven` |
+  /// | otherwise | | | a new generation |
+  private func settleProven(
+    _ batch: [ReceivedFile], _ outcome: TransferOutcome
+  ) throws(StagingError) -> [ReceivedFile] {
+    let generations: [UInt64?] = volume.journal.withState { state in
+      batch.map { file in
+        guard let known = state.paths[file.item.path], known.isMirrored, known.isUnproven, !known.hasDrifted,
+          known.fingerprint == file.item.fingerprint, known.sha256 == file.sha256
+        else { return nil }
+        return known.generation
+      }
+    }
+    let proven = zip(batch, generations).compactMap { file, generation in generation.map { (file, $0) } }
+    if proven.isEmpty { return batch }
+    try volume.journal.append(proven.map { .proven(path: $0.item.path, generation: $1) })
+    try onVolume("remove what was read as a proof") { () throws(SystemFailure) in
+      for (file, _) in proven { try volume.removePartial(file.temporary) }
+    }
+    outcome.note(provenFiles: proven.count)
+    volume.heartbeat.beat()
+    return zip(batch, generations).compactMap { file, generation in generation == nil ? file : nil }
   }
 
   /// Leaves out the files whose place is taken by something that is not ours: each is a failure of its own, and

@@ -59,6 +59,13 @@ package struct FetchPlan: Sendable, Equatable {
     package var fingerprint: Fingerprint
   }
 
+  package struct Touch: Sendable, Equatable {
+    package var path: RemotePath
+    package var generation: UInt64
+    /// To be adopted.
+    package var mtime: UInt32
+  }
+
   package struct Removal: Sendable, Equatable {
     package var path: RemotePath
     package var generation: UInt64
@@ -69,6 +76,8 @@ package struct FetchPlan: Sendable, Equatable {
   /// Files to fetch; those that failed before come last.
   package var fetch: [Item] = []
   package var gone: [Removal] = []
+  /// Files whose modification time a ``UniformShift`` explains: the new one is adopted.
+  package var touched: [Touch] = []
   /// New paths that wait until what stands in their place has been published.
   package var blocked: [RemotePath] = []
   /// Paths that the listing shows as a file and as a directory, and what it shows below them: none can be believed.
@@ -89,15 +98,23 @@ package struct FetchPlan: Sendable, Equatable {
   ///   - state: the journal's fold.
   ///   - observations: from the listing before; empty when they are not to be trusted.
   ///   - destination: where a staged generation must have been published before it may be dropped; nil means anywhere.
+  ///   - shift: of modification times, in this listing.
+  ///   - provingBytes: of what is staged and unproven, so much is read again, last of all.
   package init(
     listing: RemoteListing, state: borrowing MirrorState, observations: Observations, destination: Destination?,
-    nowMilliseconds: Int64, settleMilliseconds: Int64
+    shift: UniformShift? = nil, provingBytes: UInt64 = 0, nowMilliseconds: Int64, settleMilliseconds: Int64
   ) {
     var failedBefore: [Item] = []
+    var proving = ProvingPlan(maximumBytes: provingBytes)
     var present = 0
     for item in listing.files {
       let known = state.paths[item.path]
       if let known, !known.isGone { present += 1 }
+      if let shift, let known, shift.explains(item.fingerprint, known) {
+        touched.append(Touch(path: item.path, generation: known.generation, mtime: item.fingerprint.mtime))
+        proving.add(item)
+        continue
+      }
       let sighting = observations.unsettled[item.path]
       let decision = decideFetch(
         remote: .file(item.fingerprint), known: known, sighting: sighting, wasAbsent: false,
@@ -111,10 +128,13 @@ package struct FetchPlan: Sendable, Equatable {
           failedBefore.append(item)
         }
       case .observe: observe(item, sighting, nowMilliseconds, settleMilliseconds)
-      case .nothing, .observeAbsence, .gone: unchanged += 1
+      case .nothing, .observeAbsence, .gone:
+        unchanged += 1
+        if let known, known.isMirrored, known.isUnproven { proving.add(item) }
       }
     }
     fetch += failedBefore
+    fetch += proving.items { state.failures[MirrorState.FailureKey($0, .fetch)] != nil }
     // Only when something known did not show up is it worth asking what.
     if present < state.paths.count - state.goneCount || !state.fetchFailures.isEmpty {
       decideAbsences(listing, state, observations, nowMilliseconds, settleMilliseconds)

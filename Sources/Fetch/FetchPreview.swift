@@ -36,13 +36,15 @@ package struct FetchPreview {
   ///   - waitsForSettling: the run would wait until everything has settled and list again, as full-sync and a first run
   ///     do.
   ///   - state: the journal's fold.
+  ///   - wallSeconds: now, since 1970.
   package init(
     listing: RemoteListing, state: borrowing MirrorState, observations: Observations, destination: Destination?,
-    nowMilliseconds: Int64, settleMilliseconds: Int64, waitsForSettling: Bool
+    wallSeconds: Int64, nowMilliseconds: Int64, settleMilliseconds: Int64, waitsForSettling: Bool
   ) {
     let plan = FetchPlan(
       listing: listing, state: state, observations: observations, destination: destination,
-      nowMilliseconds: nowMilliseconds, settleMilliseconds: waitsForSettling ? 0 : settleMilliseconds)
+      shift: UniformShift(listing, state, wallSeconds: wallSeconds), nowMilliseconds: nowMilliseconds,
+      settleMilliseconds: waitsForSettling ? 0 : settleMilliseconds)
     report.take(listing, plan)
     var found: [RemotePath: Comparison] = [:]
     for item in plan.fetch {
@@ -82,7 +84,7 @@ package struct FetchPreview {
     try pool.walk(try pool.findFolder(of: source), visitor: listing)
     return FetchPreview(
       listing: listing, state: snapshot.state, observations: isComprehensive ? Observations() : snapshot.observations,
-      destination: destination, nowMilliseconds: clock.bootMilliseconds(),
+      destination: destination, wallSeconds: clock.wallMilliseconds() / 1000, nowMilliseconds: clock.bootMilliseconds(),
       settleMilliseconds: Int64(settings.settleSeconds) * 1000,
       waitsForSettling: isComprehensive || snapshot.state.paths.isEmpty)
   }

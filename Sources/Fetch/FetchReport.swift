@@ -7,6 +7,8 @@ package struct FetchReport: Sendable {
   package var counts = TransferCounts()
   package var gone: UInt64 = 0
   package var unchanged = 0
+  /// Files whose shifted modification time was adopted.
+  package var touched = 0
   package var waiting = 0
   /// Milliseconds since boot.
   package var nextDueMilliseconds: Int64?
@@ -29,6 +31,7 @@ package struct FetchReport: Sendable {
 
   mutating func take(_ listing: RemoteListing, _ plan: FetchPlan) {
     unchanged = plan.unchanged
+    touched = plan.touched.count
     waiting = plan.observations.unsettled.count
     nextDueMilliseconds = plan.nextDueMilliseconds
     blocked = plan.blocked.count
@@ -54,13 +57,15 @@ package struct FetchReport: Sendable {
   /// something.
   package var isSuccess: Bool {
     if let failure { return failure.isOvertime && counts.fetched > 0 }
-    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0)
+    return hasRoot && (counts.failed == 0 || counts.fetched > 0 || unchanged > 0 || touched > 0)
   }
 
   /// The summary line: what was done, then what was not and why.
   package func summary(clock: Clock) -> String {
     var parts = ["\(counts.fetched) fetched (\(byteCount(counts.fetchedBytes)))", "\(unchanged) unchanged"]
     if counts.resumedBytes > 0 { parts.append("\(byteCount(counts.resumedBytes)) of it received by earlier runs") }
+    if touched > 0 { parts.append("\(touched) with times shifted by an hour, not fetched") }
+    if counts.proven > 0 { parts.append("\(counts.proven) read again and proven") }
     if waiting > 0 {
       let due = nextDueMilliseconds.map { clock.wallMilliseconds() + $0 - clock.bootMilliseconds() }
       parts.append(

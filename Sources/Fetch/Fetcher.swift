@@ -12,6 +12,9 @@ package struct Fetcher {
     case comprehensive
   }
 
+  /// Modification times that are adopted at once.
+  private static let touchedBatch = 10_000
+
   private let source: SFTPSource
   private let settings: StagingSettings
   private let destination: Destination?
@@ -68,7 +71,7 @@ package struct Fetcher {
     let root = try pool.findFolder(of: source)
     var listing = try list(root, over: pool)
     if listing.hasRoot { try volume.bind() }
-    var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations())
+    var plan = makePlan(listing, mode == .incremental ? loadObservations() : Observations(), mode)
     let isFirstRun = volume.journal.withState { $0.paths.isEmpty }
     if isFirstRun || mode == .comprehensive, !plan.observations.isEmpty {
       // Of what an earlier run saw, too: it stays settled. Kept before the wait, so that a run that is cut off here has
@@ -82,7 +85,7 @@ package struct Fetcher {
         pool = try openPool()
       }
       listing = try list(root, over: pool)
-      plan = makePlan(listing, observed)
+      plan = makePlan(listing, observed, mode)
     }
     report.take(listing, plan)
     try carryOut(plan, listing, from: root, over: pool, &report)
@@ -98,10 +101,12 @@ package struct Fetcher {
     return listing
   }
 
-  private func makePlan(_ listing: RemoteListing, _ observations: Observations) -> FetchPlan {
+  private func makePlan(_ listing: RemoteListing, _ observations: Observations, _ mode: Mode) -> FetchPlan {
     volume.journal.withState { state in
       FetchPlan(
         listing: listing, state: state, observations: observations, destination: destination,
+        shift: UniformShift(listing, state, wallSeconds: volume.clock.wallMilliseconds() / 1000),
+        provingBytes: mode == .comprehensive ? ProvingPlan.bytesPerRun : 0,
         nowMilliseconds: volume.clock.bootMilliseconds(), settleMilliseconds: Int64(settings.settleSeconds) * 1000)
     }
   }
@@ -130,6 +135,7 @@ package struct Fetcher {
     _ report: inout FetchReport
   ) throws {
     try drop(plan.drop)
+    try adopt(plan.touched)
     let partials = try takeStock(plan, listing)
     let outcome = TransferOutcome()
     for path in plan.contradictory { outcome.note(Self.contradiction(path), on: path) }
@@ -159,8 +165,14 @@ package struct Fetcher {
 
   /// The parts of large files that this run goes on with, by their place in the plan. Removes those that no run will.
   private func takeStock(_ plan: FetchPlan, _ listing: RemoteListing) throws(StagingError) -> [Int: PartialFile] {
+    var unproven: [RemotePath: Fingerprint] = [:]
+    for path in volume.partials.map(\.path) {
+      unproven[path] = volume.journal.withState { state in
+        state.paths[path].flatMap { $0.isMirrored && $0.isUnproven ? $0.fingerprint : nil }
+      }
+    }
     let partials = PartialPlan(
-      volume.partials, plan: plan, listing: listing, source: volume.sourceDescription,
+      volume.partials, plan: plan, listing: listing, unproven: unproven, source: volume.sourceDescription,
       isEnabled: source.resumesLargeFiles)
     try onVolume("remove what had come of large files") { () throws(SystemFailure) in
       for partial in partials.remove { try volume.removePartial(partial.temporary) }
@@ -206,6 +218,29 @@ package struct Fetcher {
         for removal in removals { try staged.remove(removal.path) }
         try staged.synchronizeChanges()
       }
+    }
+  }
+
+  /// Records, then sets, modification times that changed without the bytes, as it seems.
+  private func adopt(_ touched: [FetchPlan.Touch]) throws {
+    if touched.isEmpty { return }
+    logger.info(
+      "modification times are shifted by an hour, as by daylight saving: adopted; full-sync reads the files again",
+      metadata: ["files": "\(touched.count)"])
+    let staged = volume.makeStagedFiles()
+    try volume.commit { () throws(StagingError) in
+      var rest = touched[...]
+      while !rest.isEmpty {
+        let batch = rest.prefix(Self.touchedBatch)
+        rest = rest.dropFirst(Self.touchedBatch)
+        try volume.journal.append(
+          batch.map { .touched(path: $0.path, generation: $0.generation, mtime: $0.mtime) })
+        try onVolume("set the times of staged files") { () throws(SystemFailure) in
+          for touch in batch { try staged.setModificationTime(of: touch.path, seconds: touch.mtime) }
+        }
+        volume.heartbeat.beat()
+      }
+      try onVolume("set the times of staged files") { () throws(SystemFailure) in try staged.synchronizeChanges() }
     }
   }
 

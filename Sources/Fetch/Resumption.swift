@@ -47,8 +47,12 @@ struct PartialPlan {
 
   /// - Parameters:
   ///   - source: what this run reads from.
+  ///   - unproven: files that a later run reads again though nothing is to be fetched of them now.
   ///   - isEnabled: SFTP_RESUME.
-  init(_ partials: [PartialFile], plan: FetchPlan, listing: RemoteListing, source: String, isEnabled: Bool) {
+  init(
+    _ partials: [PartialFile], plan: FetchPlan, listing: RemoteListing, unproven: [RemotePath: Fingerprint] = [:],
+    source: String, isEnabled: Bool
+  ) {
     if partials.isEmpty { return }
     let paths = Set(partials.map(\.path))
     var wanted: [RemotePath: Int] = [:]
@@ -60,7 +64,7 @@ struct PartialPlan {
       let decision = decidePartial(
         isWelcome: isEnabled && partial.source == source, wanted: index.map { plan.fetch[$0].fingerprint },
         waiting: plan.observations.unsettled[path]?.fingerprint
-          ?? (blocked.contains(path) ? partial.fingerprint : nil),
+          ?? (blocked.contains(path) ? partial.fingerprint : unproven[path]),
         isUnknown: index == nil && listing.viewOfMissing(path) == .unknown, of: partial)
       switch decision {
       case .keep: break

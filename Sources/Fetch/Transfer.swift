@@ -41,6 +41,8 @@ package struct TransferCounts: Sendable, Equatable {
   /// Deleted between listing and reading.
   package var vanished: UInt64 = 0
   package var failed: UInt64 = 0
+  /// Read again, since their times were adopted, and the same.
+  package var proven: UInt64 = 0
 }
 
 /// Takes files from the server into the volume. Threads, each handing on to the next:
@@ -222,6 +224,8 @@ final class TransferOutcome: Sendable {
   }
 
   func note(resumedBytes bytes: UInt64) { inner.withLock { $0.counts.resumedBytes += bytes } }
+
+  func note(provenFiles count: Int) { inner.withLock { $0.counts.proven += UInt64(count) } }
 
   func note(committed files: [ReceivedFile]) {
     inner.withLock {

@@ -6,7 +6,7 @@ struct Checkpoint: Equatable {
   var position: JournalPosition
   var state: MirrorState
 
-  private static let magic = Array("sftp-to-s3 checkpoint 2\n".utf8)
+  private static let magic = Array("sftp-to-s3 checkpoint 3\n".utf8)
   private static let name = "checkpoint"
 
   /// Replaces the checkpoint in a directory, durably.

@@ -117,6 +117,10 @@ extension JournalEntry {
       json.field("what", drift.what)
       json.field("done", drift.done)
     case .dropped(let path, let generation): encode("dropped", path, generation, into: &json)
+    case .touched(let path, let generation, let mtime):
+      encode("touched", path, generation, into: &json)
+      json.field("mtime", UInt64(mtime))
+    case .proven(let path, let generation): encode("proven", path, generation, into: &json)
     case .recovered(let segment, let offset, let bytes, let savedAs):
       json.field("op", "recovered")
       json.field("segment", segment)
@@ -200,6 +204,13 @@ extension JournalEntry {
       return .drift(StagedDrift(path: path, generation: generation, what: what, done: done))
     },
     "dropped": { json in json.pathAndGeneration.map { .dropped(path: $0, generation: $1) } },
+    "touched": { json in
+      guard let (path, generation) = json.pathAndGeneration,
+        let mtime = json.number("mtime").flatMap(UInt32.init(exactly:))
+      else { return nil }
+      return .touched(path: path, generation: generation, mtime: mtime)
+    },
+    "proven": { json in json.pathAndGeneration.map { .proven(path: $0, generation: $1) } },
     "recovered": { json in
       guard let segment = json.number("segment"), let offset = json.number("offset"), let bytes = json.number("bytes"),
         let savedAs = json.text("saved_as")

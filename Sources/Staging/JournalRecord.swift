@@ -23,6 +23,10 @@ package enum JournalEntry: Sendable, Equatable {
   case superseded(path: RemotePath, generation: UInt64)
   case drift(StagedDrift)
   case dropped(path: RemotePath, generation: UInt64)
+  /// The remote shows another modification time, and the bytes are taken to be the same until they are proven so.
+  case touched(path: RemotePath, generation: UInt64, mtime: UInt32)
+  /// The remote's bytes were read again and are those of this generation.
+  case proven(path: RemotePath, generation: UInt64)
   case recovered(segment: UInt64, offset: UInt64, bytes: UInt64, savedAs: String)
   case sealed(size: UInt64)
   case end(RunEnd)

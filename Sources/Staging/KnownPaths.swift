@@ -46,6 +46,15 @@ package struct PathState: Sendable, Equatable {
     set { self[flag: 4] = newValue }
   }
 
+  /// Its modification time was adopted without reading the file: its bytes are to be compared with the remote's.
+  package var isUnproven: Bool {
+    get { self[flag: 16] }
+    set { self[flag: 16] = newValue }
+  }
+
+  /// Staged, and on the remote as far as is known.
+  package var isMirrored: Bool { !isGone && !isDropped }
+
   private subscript(flag bit: UInt8) -> Bool {
     get { flags & bit != 0 }
     set { flags = newValue ? flags | bit : flags & ~bit }

@@ -42,6 +42,7 @@ package struct MirrorState: Sendable, Equatable {
         path.isGone = false
         path.isDropped = false
         path.hasDrifted = false
+        path.isUnproven = false
       }
       if isNew { for column in published.indices { published[column].append(0) } }
       if wasGone { goneCount -= 1 }
@@ -56,6 +57,14 @@ package struct MirrorState: Sendable, Equatable {
       }
       if isNews { goneCount += 1 }
     case .dropped(let path, let generation): paths.update(path, generation: generation) { $0.isDropped = true }
+    case .touched(let path, let generation, let mtime):
+      paths.update(path, generation: generation) { path in
+        path.fingerprint.mtime = mtime
+        path.isUnproven = true
+      }
+    case .proven(let path, let generation):
+      forget(path, .fetch)
+      paths.update(path, generation: generation) { $0.isUnproven = false }
     case .drift(let drift): paths.update(drift.path, generation: drift.generation) { $0.hasDrifted = true }
     case .failed(let item): failures[FailureKey(item.path, item.phase)] = item
     case .published(let object):

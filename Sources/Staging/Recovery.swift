@@ -1,11 +1,13 @@
 internal import Common
 
 /// What a start does before anything else: makes durable what is there, proves the journal, sets a torn tail aside,
-/// finishes renames and removals that were recorded and not done, and clears tmp/ but for partial files.
+/// finishes renames, removals and changes of times that were recorded and not done, and clears tmp/ but for partial
+/// files.
 struct Recovery {
   private enum Step {
     case install(temporary: String, path: RemotePath, generation: UInt64)
     case remove(path: RemotePath, generation: UInt64)
+    case touch(path: RemotePath, generation: UInt64)
   }
 
   let fileSystem: any FileSystem
@@ -57,6 +59,9 @@ struct Recovery {
       case .dropped(let path, let generation):
         changesSinceEnd += 1
         steps.append(.remove(path: path, generation: generation))
+      case .touched(let path, let generation, _):
+        changesSinceEnd += 1
+        steps.append(.touch(path: path, generation: generation))
       case .end: changesSinceEnd = 0
       default: break
       }
@@ -112,6 +117,9 @@ struct Recovery {
         case .remove(let path, let generation)
         where state.paths[path]?.generation == generation && state.paths[path]?.isDropped == true:
           try staged.remove(path)
+        case .touch(let path, let generation):
+          guard let known = state.paths[path], known.generation == generation, !known.isDropped else { break }
+          try staged.setModificationTime(of: path, seconds: known.fingerprint.mtime)
         default: break  // Overtaken by a later record of the same path.
         }
       }

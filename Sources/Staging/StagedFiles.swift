@@ -11,6 +11,8 @@ package final class StagedFiles {
   private var open: [RemotePath: Int32] = [:]
   /// Directories whose entries changed since the last ``synchronizeChanges()``.
   private var changed: Set<RemotePath?> = []
+  /// Modification times of files changed since then.
+  private var hasNewTimes = false
 
   private static let openLimit = 64
 
@@ -58,6 +60,19 @@ package final class StagedFiles {
     changed.insert(path.parent)
   }
 
+  /// Gives a staged file another modification time, durably after ``synchronizeChanges()``. Nothing happens when it has
+  /// that time already, or is not there: publish finds out what is missing.
+  package func setModificationTime(of path: RemotePath, seconds: UInt32) throws(SystemFailure) {
+    guard let parent = try existingDirectory(path.parent),
+      let there = try fileSystem.status(at: parent, Array(path.name)), there.kind == .file,
+      there.mtime != Int64(seconds)
+    else { return }
+    let file = Descriptor(try fileSystem.openFile(at: parent, Array(path.name), .read), fileSystem)
+    try fileSystem.setModificationTime(file.number, seconds: seconds)
+    try file.close()
+    hasNewTimes = true
+  }
+
   /// Removes a staged file and the directories above it that this leaves empty. Nothing happens when it is not there.
   package func remove(_ path: RemotePath) throws(SystemFailure) {
     guard let parent = try existingDirectory(path.parent) else { return }
@@ -80,10 +95,10 @@ package final class StagedFiles {
     }
   }
 
-  /// Makes every rename, removal and new directory so far survive a power cut.
+  /// Makes every rename, removal, new directory and new time so far survive a power cut.
   package func synchronizeChanges() throws(SystemFailure) {
-    if changed.isEmpty { return }
-    if changed.count > 4 {
+    if changed.isEmpty, !hasNewTimes { return }
+    if hasNewTimes || changed.count > 4 {
       try fileSystem.synchronize(root, .wholeFileSystem)
     } else {
       for path in changed {
@@ -93,6 +108,7 @@ package final class StagedFiles {
       try fileSystem.synchronize(temporaries, .full)
     }
     changed.removeAll(keepingCapacity: true)
+    hasNewTimes = false
   }
 
   /// Opens a staged file for reading; nil when there is no regular file of that path. The caller closes it.

@@ -147,7 +147,11 @@ struct Sync: RunnableCommand {
 
 struct FullSync: RunnableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "full-sync", abstract: "Like sync, but observes everything itself and trusts no earlier observation.")
+    commandName: "full-sync", abstract: "Like sync, but observes everything itself and trusts no earlier observation.",
+    discussion: """
+      Reads again, at most 1 GiB a run, what was staged before all modification times shifted by an hour, as they do on
+      some servers when daylight saving begins or ends.
+      """)
   @OptionGroup var common: CommonOptions
   @OptionGroup var fetch: FetchOptions
   @OptionGroup var limits: RunOptions

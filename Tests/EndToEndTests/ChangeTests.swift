@@ -44,6 +44,39 @@ import Testing
     #expect(try rig.journalFiles() == journal)
   }
 
+  @Test func aShiftOfAllTimesByAnHourSendsNothingAndIsProvenByFullSync() throws {
+    let rig = try Rig()
+    func serve(mtime: Int, edited: Bool = false) throws {
+      for number in 1...20 {
+        try rig.serve(
+          "d\(number % 3)/\(number).txt", edited && number == 7 ? "hidden" : "same \(number % 10)", mtime: mtime)
+      }
+    }
+    func unproven() throws -> Int? {
+      let status = try rig.run("status", "--json").stdout
+      return status.firstMatch(of: /"unproven" ?: ?(\d+)/).flatMap { Int($0.1) }
+    }
+    try serve(mtime: 1_700_000_000)
+    try rig.sync()
+    let heads = try rig.bucket.heads(under: rig.prefix)
+    let before = try rig.journal().count
+
+    try serve(mtime: 1_700_003_600, edited: true)
+    try rig.sync()
+    #expect(Set(try rig.journal().dropFirst(before).map(\.op)) == ["run", "touched", "end"])
+    #expect(try rig.bucket.heads(under: rig.prefix) == heads, "nothing was sent")
+    #expect(try unproven() == 20)
+
+    #expect(try rig.run("full-sync").exitCode == ExitCode.done.rawValue)
+    let added = try rig.journal().dropFirst(before)
+    #expect(added.filter { $0.op == "fetched" }.map(\.path) == ["d1/7.txt"])
+    #expect(added.filter { $0.op == "published" }.map(\.path) == ["d1/7.txt"])
+    #expect(added.filter { $0.op == "proven" }.count == 19)
+    #expect(try unproven() == 0)
+    try rig.expectBucketEqualsSource()
+    try rig.expectStagingEqualsSource()
+  }
+
   @Test func aRenamedFileArrivesUnderItsNewNameAndTheOldOneStays() throws {
     let rig = try Rig()
     try rig.serve("old name.txt", "content")

@@ -27,7 +27,8 @@ internal import Testing
     let listing = RemoteListing(selection: Selection(excludeDefaults: true, doneSuffix: nil))
     try build(listing)
     let preview = FetchPreview(
-      listing: listing, state: state, observations: observations, destination: nil, nowMilliseconds: 100_000,
+      listing: listing, state: state, observations: observations, destination: nil, wallSeconds: 2_000_000_000,
+      nowMilliseconds: 100_000,
       settleMilliseconds: 45_000, waitsForSettling: waits)
     return (preview.lines.map(\.text), preview)
   }
@@ -61,6 +62,21 @@ internal import Testing
       preview.summary.hasPrefix(
         "1 new, 1 changed, 1 same, 1 waiting, 1 gone from the remote, 1 unknown, 1 directories unknown: hidden"))
     #expect(preview.summary.hasSuffix("1 excluded, 1 skipped: link (symbolic link)"))
+  }
+
+  @Test func filesThatAreAnHourOffAreTheSame() throws {
+    let names = (1...9).map { "f\($0)" }
+    let shifted = Fingerprint(size: Self.print.size, mtime: Self.print.mtime + 3_600)
+    let (found, _) = try marks(try state(names)) {
+      $0.found(names.dropLast().map { file($0, shifted) } + [file("f9", Self.print)], in: nil)
+      $0.listedDirectory(nil)
+    }
+    #expect(found == names.map { $0 == "f9" ? "= f9" : "~ \($0)" }, "eight of nine are less than 90 %")
+    let (all, _) = try marks(try state(names)) {
+      $0.found(names.map { file($0, shifted) }, in: nil)
+      $0.listedDirectory(nil)
+    }
+    #expect(all == names.map { "= \($0)" })
   }
 
   @Test func aRunThatWaitsItselfFetchesWhatHasNotSettled() throws {

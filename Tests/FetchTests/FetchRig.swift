@@ -128,6 +128,12 @@ final class FetchRig {
     }
   }
 
+  /// Modification time of a staged file, seconds since 1970.
+  func stagedTime(_ path: String) throws -> Int? {
+    let attributes = try FileManager.default.attributesOfItem(atPath: directory.path + "/files/" + path)
+    return (attributes[.modificationDate] as? Date).map { Int($0.timeIntervalSince1970) }
+  }
+
   /// Every file in files/, by path.
   func stagedTree() throws -> [String: String] {
     var found: [String: String] = [:]

@@ -30,6 +30,52 @@ internal import Testing
     #expect(try rig.snapshot().state == state)
   }
 
+  @Test(
+    "the lines of an adopted time and of its proof",
+    arguments: [
+      (
+        .touched(path: try! RemotePath("a/b"), generation: 7, mtime: 4_294_967_295),
+        #""op":"touched","path":"a/b","gen":7,"mtime":4294967295"#
+      ),
+      (.proven(path: try! RemotePath("a/b"), generation: 7), #""op":"proven","path":"a/b","gen":7"#),
+    ] as [(JournalEntry, String)])
+  func linesOfTimes(entry: JournalEntry, text: String) {
+    let record = JournalRecord(seq: 9, wallMilliseconds: 0, run: "r", batch: 9, entry: entry)
+    let line = JournalLine.encode(record, after: JournalLine.genesis).line
+    #expect(
+      String(decoding: line.dropLast(JournalLine.tailLength), as: UTF8.self)
+        == #"{"seq":9,"at":"1970-01-01T00:00:00.000Z","run":"r","b":9,"# + text)
+    #expect(line.withUnsafeBytes { JournalLine.decode($0) } == record)
+  }
+
+  @Test func anAdoptedTimeWaitsForItsProofAlsoInTheCheckpoint() throws {
+    let rig = try VolumeRig()
+    let paths = try ["proven", "fetched", "waiting", "other"].map { try RemotePath($0) }
+    do {
+      let volume = try rig.open()
+      let generations = try paths.map { try rig.stage(volume, $0.description, "1") }
+      try volume.journal.append(
+        zip(paths, generations).map { .touched(path: $0, generation: $1, mtime: 4_600) }
+          + [rig.published("waiting", generations[2])])
+      try volume.journal.append([
+        .failed(FailedItem(phase: .fetch, path: paths[0], code: "c", message: "m")),
+        .proven(path: paths[0], generation: generations[0]),
+        .proven(path: paths[3], generation: generations[0]),
+        .touched(path: paths[3], generation: 1, mtime: 9),
+      ])
+      try rig.stage(volume, "fetched", "2")
+      #expect(volume.journal.state.failures.isEmpty)
+      try volume.writeCheckpoint()
+    }
+    let journal = try rig.open().journal
+    #expect(journal.recordsSinceCheckpoint == 0)
+    #expect(try paths.map { try #require(journal.state.paths[$0]).isUnproven } == [false, false, true, true])
+    #expect(try paths.map { try #require(journal.state.paths[$0]).fingerprint.mtime } == [4_600, 1_000, 4_600, 4_600])
+    #expect(
+      journal.state.isPublished(try #require(journal.state.paths[paths[2]]), to: VolumeRig.destination),
+      "the generation stays, so nothing is published again")
+  }
+
   @Test func theCheckpointGivesTheStateOfTheReplay() throws {
     let rig = try VolumeRig()
     do {

@@ -89,6 +89,99 @@ internal import Testing
     #expect(try rig.read("files/b") == Array("3".utf8))
   }
 
+  @Test func aRecordedTimeIsSetAgainButNotOfALaterGeneration() throws {
+    let rig = try VolumeRig()
+    func time(_ path: String) throws -> Int {
+      let attributes = try FileManager.default.attributesOfItem(atPath: rig.file("files/" + path))
+      return Int(try #require(attributes[.modificationDate] as? Date).timeIntervalSince1970)
+    }
+    let later: Int
+    do {
+      let volume = try rig.open()
+      let touched = try rig.stage(volume, "d/touched", "1")
+      let again = try rig.stage(volume, "d/again", "2")
+      let first = try rig.stage(volume, "d/later", "3")
+      let missing = try rig.stage(volume, "d/missing", "4")
+      let uninstalled = try rig.stage(volume, "uninstalled", "5", install: false)
+      // As a run leaves it that was killed between these records and the setting of the times.
+      try volume.journal.append([
+        .touched(path: RemotePath("d/touched"), generation: touched, mtime: 4_600),
+        .touched(path: RemotePath("d/again"), generation: again, mtime: 4_600),
+        .touched(path: RemotePath("d/again"), generation: again, mtime: 1_700),
+        .touched(path: RemotePath("d/later"), generation: first, mtime: 4_600),
+        .touched(path: RemotePath("d/missing"), generation: missing, mtime: 4_600),
+        .touched(path: RemotePath("uninstalled"), generation: uninstalled, mtime: 4_600),
+      ])
+      try rig.stage(volume, "d/later", "6")
+      later = try time("d/later")
+      removeTree(rig.file("files/d/missing"))
+    }
+    let volume = try rig.open()
+    #expect(try time("d/touched") == 4_600 && time("d/again") == 1_700 && time("uninstalled") == 4_600)
+    #expect(try time("d/later") == later)
+    #expect(!rig.exists("files/d/missing"))
+    #expect(volume.journal.withState { $0.paths.count(where: \.isUnproven) } == 4)
+  }
+
+  @Test func newTimesAreMadeDurableOnce() throws {
+    let rig = try VolumeRig()
+    let synchronized = Box(0)
+    let volume = try rig.open(
+      fileSystem: HookedFileSystem { operation, _ throws(SystemFailure) in
+        if operation == "synchronize" { synchronized.current += 1 }
+      })
+    try rig.stage(volume, "a", "1")
+    let staged = volume.makeStagedFiles()
+    synchronized.current = 0
+    try staged.setModificationTime(of: RemotePath("a"), seconds: 4_600)
+    try staged.synchronizeChanges()
+    #expect(synchronized.current == 1)
+    try staged.setModificationTime(of: RemotePath("a"), seconds: 4_600)
+    try staged.synchronizeChanges()
+    #expect(synchronized.current == 1, "it had that time already")
+  }
+
+  @Test("the process dies at any step of setting times: the next start finishes it")
+  func timesThatWereCutOff() throws {
+    var outcomes: Set<Bool> = []
+    for failing in 1...12 {
+      let rig = try VolumeRig()
+      let left = Box<Int?>(nil)
+      do {
+        let volume = try rig.open(
+          fileSystem: HookedFileSystem { operation, _ throws(SystemFailure) in
+            guard let steps = left.current else { return }
+            left.current = steps - 1
+            if steps <= 1 { throw SystemFailure(errno: 5, operation: operation, subject: "") }
+          })
+        let generation = try rig.stage(volume, "a", "1")
+        let staged = volume.makeStagedFiles()
+        left.current = failing
+        try? volume.commit { () throws(StagingError) in
+          try volume.journal.append([.touched(path: try! RemotePath("a"), generation: generation, mtime: 4_600)])
+          try onVolume("test") { () throws(SystemFailure) in
+            try staged.setModificationTime(of: try! RemotePath("a"), seconds: 4_600)
+            try staged.synchronizeChanges()
+          }
+        }
+        left.current = nil
+        try volume.writeCheckpoint()
+      }
+      let state = try rig.open().journal.state
+      let known = try #require(state.paths[RemotePath("a")])
+      let attributes = try FileManager.default.attributesOfItem(atPath: rig.file("files/a"))
+      let time = try #require(attributes[.modificationDate] as? Date).timeIntervalSince1970
+      outcomes.insert(known.isUnproven)
+      // Until the record is durable nothing was set; from then on the time is that of the record.
+      if known.isUnproven {
+        #expect(known.fingerprint.mtime == 4_600 && time == 4_600, "step \(failing)")
+      } else {
+        #expect(known.fingerprint.mtime == 1_000 && time != 4_600, "step \(failing)")
+      }
+    }
+    #expect(outcomes == [true, false], "deaths before the record and after it")
+  }
+
   @Test func aSymbolicLinkInFilesIsNeverFollowed() throws {
     let rig = try VolumeRig()
     let outside = try TemporaryDirectory()
