@@ -49,6 +49,8 @@ package struct SFTPSource: Sendable {
   /// Files open at once over one connection, at most.
   package var filesInFlight: Int
   package var timeoutSeconds: Int
+  /// Offer SSH algorithms that are no longer sound.
+  package var oldAlgorithms: Bool
 
   init(_ reader: inout SettingsReader) {
     host = reader.required("SFTP_HOST")
@@ -82,6 +84,7 @@ package struct SFTPSource: Sendable {
     connections = reader.integer("SFTP_CONNECTIONS", default: 2, in: 1...16)
     filesInFlight = reader.integer("SFTP_FILES_IN_FLIGHT", default: 128, in: 1...1024)
     timeoutSeconds = reader.integer("SFTP_TIMEOUT", default: 30, in: 1...3600)
+    oldAlgorithms = reader.flag("SFTP_OLD_ALGORITHMS", default: false)
   }
 
   private static func isFingerprint(_ text: String) -> Bool {

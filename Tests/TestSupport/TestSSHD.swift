@@ -11,8 +11,10 @@ package final class TestSSHD: Sendable {
   private let home: TemporaryDirectory
   private let server: Mutex<Child>
 
-  /// - Parameter subsystem: what answers to `sftp`: sshd's own server, or a command line.
-  package init(subsystem: String = "internal-sftp") throws {
+  /// - Parameters:
+  ///   - subsystem: what answers to `sftp`: sshd's own server, or a command line.
+  ///   - extra: more lines of sshd_config.
+  package init(subsystem: String = "internal-sftp", extra: String = "") throws {
     home = try TemporaryDirectory()
     keyFile = home.path + "/user_key"
     guard let entry = getpwuid(getuid()) else { throw HarnessError("who am I? No password entry for this user") }
@@ -26,7 +28,7 @@ package final class TestSSHD: Sendable {
     var started: (Int, Child)?
     for _ in 1...5 where started == nil {
       let port = try freePort()
-      try writeFile(home.path + "/config", configuration(home.path, port, subsystem))
+      try writeFile(home.path + "/config", configuration(home.path, port, subsystem) + extra + "\n")
       let child = try Self.start(home.path)
       // Another process may have taken the port meanwhile.
       if waitUntilListening(port, child) { started = (port, child) }
