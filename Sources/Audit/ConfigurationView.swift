@@ -18,7 +18,8 @@ package enum ConfigurationView {
         }
       lines += [
         "source       " + escaped("\(source.user)@\(address):\(source.port) \(source.folder)"),
-        "log-in       " + logIn.compactMap { $0 }.joined(separator: ", then ") + "; host key \(trust)",
+        "log-in       " + logIn.compactMap { $0 }.joined(separator: ", then ") + "; host key \(trust)"
+          + (source.oldAlgorithms ? "; old SSH algorithms are allowed" : ""),
         "selection    " + text(source.selection),
       ]
     }

@@ -10,6 +10,22 @@ package struct StatusView: Encodable {
     package let message: String
   }
 
+  /// Log-ins that the server refused since the last one that succeeded.
+  package struct LoginTrouble: Encodable {
+    package let refusals: UInt64
+    package let lastRefusal: String
+    package let reason: String
+    /// When `sync` and `full-sync` try again, unless the credentials are changed; nil when their next run does.
+    package let pausedUntil: String?
+
+    init(_ refusals: LoginRefusals, _ clock: Clock) {
+      self.refusals = refusals.count
+      lastRefusal = timestamp(wallMilliseconds: refusals.wallMilliseconds)
+      reason = refusals.reason
+      pausedUntil = refusals.endMilliseconds(clock).map { timestamp(wallMilliseconds: $0) }
+    }
+  }
+
   /// Of this JSON document.
   package let format = 1
   package let source: String?
@@ -27,6 +43,7 @@ package struct StatusView: Encodable {
   package let restless: [String]
   package let records: UInt64
   package let head: String
+  package let login: LoginTrouble?
   package let fetch: StatusReport.PhaseStatus?
   package let publish: StatusReport.PhaseStatus?
 
@@ -58,6 +75,7 @@ package struct StatusView: Encodable {
       .map(\.key.description).sorted()
     records = snapshot.seq
     head = snapshot.head
+    login = snapshot.loginRefusals.map { LoginTrouble($0, clock) }
     fetch = snapshot.status?.fetch
     publish = snapshot.status?.publish
   }
@@ -79,6 +97,13 @@ package struct StatusView: Encodable {
     ]
     if unproven > 0 {
       lines.append("unproven     \(unproven) files whose times were shifted by an hour; full-sync reads them again")
+    }
+    if let login {
+      let times = login.refusals == 1 ? "once" : "\(login.refusals) times in a row"
+      let next = login.pausedUntil.map { "not tried again until \($0) unless the credentials change" }
+      lines.append(
+        "log-in       refused \(times), last at \(login.lastRefusal), \(next ?? "to be tried again")"
+          + ": \(escaped(login.reason))")
     }
     for item in failing.prefix(20) {
       lines.append("failing      \(item.path): \(item.phase): \(item.code): \(escaped(item.message))")

@@ -58,6 +58,8 @@ package struct SFTPSource: Sendable {
   package var resumesLargeFiles: Bool
   /// Which files of the folder are taken.
   package var selection: Selection
+  /// Offer SSH algorithms that are no longer sound.
+  package var oldAlgorithms: Bool
 
   init(_ reader: inout SettingsReader) {
     host = reader.required("SFTP_HOST")
@@ -93,6 +95,7 @@ package struct SFTPSource: Sendable {
     timeoutSeconds = reader.integer("SFTP_TIMEOUT", default: 30, in: 1...3600)
     resumesLargeFiles = reader.flag("SFTP_RESUME", default: true)
     selection = Selection(&reader)
+    oldAlgorithms = reader.flag("SFTP_OLD_ALGORITHMS", default: false)
   }
 
   private static func isFingerprint(_ text: String) -> Bool {

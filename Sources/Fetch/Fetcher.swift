@@ -47,11 +47,15 @@ package struct Fetcher {
   }
 
   /// Runs the phase once. Never throws: what went wrong is in the report, what was committed stays committed.
-  package func run(_ mode: Mode) -> FetchReport {
+  /// - Parameter isByHand: a person waits for it, so a log-in is tried however lately one was refused.
+  package func run(_ mode: Mode, isByHand: Bool = false) -> FetchReport {
     var report = FetchReport(startedMonotonicSeconds: monotonicSeconds())
+    let login = LoginGuard(source: source, volume: volume, logger: logger)
     do {
-      try run(mode, &report)
+      try login.permit(isByHand: isByHand)
+      try run(mode, login, &report)
     } catch let failure as any Failure {
+      login.note(failure)
       report.failure = failure
     } catch {
       report.failure = PhaseFailure(code: "internal", operation: "fetch", reason: "\(error)", severity: .other)
@@ -61,11 +65,13 @@ package struct Fetcher {
     return report
   }
 
-  private func run(_ mode: Mode, _ report: inout FetchReport) throws {
+  private func run(_ mode: Mode, _ login: LoginGuard, _ report: inout FetchReport) throws {
     var pool = try openPool()
     defer { pool.close() }
+    login.loggedIn()
     report.hostKey = pool.facts?.hostKeyFingerprint
     warnOfNewHostKey(pool.facts)
+    tellOfAlgorithms(pool.facts)
     volume.journal.noteHostKey(report.hostKey)
 
     let root = try pool.findFolder(of: source)
@@ -271,6 +277,22 @@ package struct Fetcher {
             phase: .fetch, path: $0.path, generation: nil, code: $0.error.code, message: $0.error.description)
         )
       })
+  }
+
+  private func tellOfAlgorithms(_ facts: ConnectionFacts?) {
+    guard let facts else { return }
+    logger.debug(
+      "connected",
+      metadata: [
+        "server": "\(facts.serverIdentification)", "libssh2": "\(facts.libssh2Version)",
+        "key_exchange": "\(facts.keyExchange)", "host_key": "\(facts.hostKeyType)", "cipher": "\(facts.cipher)",
+        "mac": "\(facts.mac)",
+      ])
+    if !facts.oldAlgorithms.isEmpty {
+      logger.notice(
+        "the connection rests on old algorithms",
+        metadata: ["algorithms": "\(facts.oldAlgorithms.joined(separator: " "))"])
+    }
   }
 
   private func warnOfNewHostKey(_ facts: ConnectionFacts?) {

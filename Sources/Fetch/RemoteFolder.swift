@@ -40,6 +40,7 @@ extension SFTPSettings {
       }
     self.init(
       host: source.host, port: source.port, user: source.user, password: source.password, privateKey: source.key,
-      privateKeyPassphrase: source.keyPassphrase, hostKeyPolicy: policy, timeoutSeconds: source.timeoutSeconds)
+      privateKeyPassphrase: source.keyPassphrase, hostKeyPolicy: policy, timeoutSeconds: source.timeoutSeconds,
+      allowsOldAlgorithms: source.oldAlgorithms)
   }
 }

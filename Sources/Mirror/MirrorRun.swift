@@ -72,7 +72,7 @@ package struct MirrorRun {
       let fetched = Fetcher(
         source: source, settings: configuration.staging, destination: configuration.destination, volume: volume,
         stop: fetchStop, bandwidth: bandwidth, logger: logger
-      ).run(command == .fullSync ? .comprehensive : .incremental)
+      ).run(command == .fullSync ? .comprehensive : .incremental, isByHand: command == .fetch)
       announce("fetch", fetched.summary(clock: clock), fetched.failure, fetched.seconds)
       books.note(fetched, startedMilliseconds: started.wall)
     }

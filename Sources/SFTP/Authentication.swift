@@ -187,6 +187,15 @@ struct Authenticator {
   }
 }
 
+/// Whether the first prompt would show what is typed. The header compiled against may be of another libssh2 than the
+/// one in use, under the same name: from 1.11.0 on the length before this flag is as wide as a pointer. Read in the
+/// wrong place, every prompt would be a hidden one and get the password.
+private func showsAnswer(_ prompts: UnsafePointer<LIBSSH2_USERAUTH_KBDINT_PROMPT>) -> Bool {
+  let lengthBytes = libssh2IsAtLeast(0x010b00) ? MemoryLayout<Int>.size : MemoryLayout<UInt32>.size
+  let offset = MemoryLayout<UnsafeRawPointer>.size + lengthBytes
+  return UnsafeRawPointer(prompts).load(fromByteOffset: offset, as: UInt8.self) != 0
+}
+
 /// Answers one round of keyboard-interactive prompts (RFC 4256 §3.2): exactly one hidden prompt gets the password,
 /// once; anything else gets empty answers. libssh2 frees the answers with free(3).
 private let answerPrompts:
@@ -201,7 +210,7 @@ private let answerPrompts:
     // libssh2 would answer for ever; only the end of the stream stops it.
     if context.asksWithoutEnd { context.isCutOff = true }
     guard count > 0, let prompts, let responses else { return }
-    if count != 1 || prompts[0].echo != 0 {
+    if count != 1 || showsAnswer(prompts) {
       context.sawVisiblePrompt = true
       return
     }

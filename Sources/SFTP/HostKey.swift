@@ -65,28 +65,39 @@ struct HostKeyCheck {
   }
 
   /// Host key algorithms in the order to offer them: those of the known keys first, so that a server with several keys
-  /// shows one that can be compared. A pin does not tell its type: ed25519 first, and never one that was shown already.
-  func algorithms(supported: [String]) -> [String] {
-    if case .pins = policy {
-      let seen = Set(rejected.flatMap { HostKey.algorithms(forType: $0.type) })
-      let first = supported.filter { $0 == "ssh-ed25519" }
-      return (first + supported.filter { $0 != "ssh-ed25519" }).filter { !seen.contains($0) }
+  /// shows one that can be compared. A pin does not tell its type: never one that was shown already.
+  /// - Throws: when nothing that may be offered can prove a key of the known types.
+  func algorithms(_ choice: AlgorithmChoice) throws(SFTPError) -> [String] {
+    let offered = choice.offered(.hostKey)
+    if case .pins = policy { return unseen(of: offered) }
+    let types = known.keys(host: host, port: port).filter { !$0.isRevoked }.map(\.key.type)
+    if types.isEmpty { return offered }
+    let wanted = types.flatMap(HostKey.algorithms)
+    let first = wanted.filter(offered.contains)
+    if first.isEmpty {
+      throw SFTPError(
+        code: "host-key-not-offered", operation: "host key", subject: address,
+        reason: "the known key is of type \(types.joined(separator: ", ")), for which no algorithm is offered",
+        advice: choice.advice(.hostKey, theirs: wanted), severity: .fatal)
     }
-    let types = known.keys(host: host, port: port).map(\.key.type)
-    let first = types.flatMap(HostKey.algorithms).filter(supported.contains)
-    if first.isEmpty { return [] }
     var seen = Set<String>()
-    return (first + supported).filter { seen.insert($0).inserted }
+    return (first + offered).filter { seen.insert($0).inserted }
+  }
+
+  /// The algorithms that may show a key other than those already rejected.
+  private func unseen(of offered: [String]) -> [String] {
+    let seen = Set(rejected.flatMap { HostKey.algorithms(forType: $0.type) })
+    return offered.filter { !seen.contains($0) }
   }
 
   /// Why a handshake failed: a server that shows no further key has shown all it has.
-  func failure(ofHandshake error: SFTPError) -> SFTPError {
+  func failure(ofHandshake error: SFTPError, _ choice: AlgorithmChoice) -> SFTPError {
     guard case .pins(let pins) = policy, !rejected.isEmpty, error.code == "no-common-algorithm" else { return error }
-    return notPinned(pins)
+    return notPinned(pins, choice)
   }
 
   /// Nil: the key is not pinned, and the next attempt may show another.
-  mutating func verify(_ key: HostKey, supported: [String]) throws(SFTPError) -> HostKeyTrust? {
+  mutating func verify(_ key: HostKey, _ choice: AlgorithmChoice) throws(SFTPError) -> HostKeyTrust? {
     let entries = known.keys(host: host, port: port)
     if entries.contains(where: { $0.isRevoked && $0.key == key }) {
       throw SFTPError(
@@ -101,8 +112,8 @@ struct HostKeyCheck {
       if pins.contains(key.fingerprint) { return .pinned }
       let isAnother = !rejected.contains { $0.type == key.type }
       rejected.append(key)
-      if isAnother, !algorithms(supported: supported).isEmpty { return nil }
-      throw notPinned(pins)
+      if isAnother, !unseen(of: choice.offered(.hostKey)).isEmpty { return nil }
+      throw notPinned(pins, choice)
     case .knownHosts(let path):
       if trusted.isEmpty {
         throw SFTPError(
@@ -128,9 +139,13 @@ struct HostKeyCheck {
     "\(KnownHosts.name(host: host, port: port)) \(key.type) \(key.base64Text)"
   }
 
-  private func notPinned(_ pins: [String]) -> SFTPError {
-    changed(
-      rejected, expected: pins, advice: "ask the server's operator; if it is right, set SFTP_HOST_KEY to one of them")
+  private func notPinned(_ pins: [String], _ choice: AlgorithmChoice) -> SFTPError {
+    var advice = "ask the server's operator; if it is right, set SFTP_HOST_KEY to one of them"
+    let rsa = HostKey.algorithms(forType: "ssh-rsa")
+    if !choice.offered(.hostKey).contains(where: rsa.contains) {
+      advice += "; an RSA key was not asked for: \(choice.advice(.hostKey, theirs: rsa))"
+    }
+    return changed(rejected, expected: pins, advice: advice)
   }
 
   private func changed(_ keys: [HostKey], expected: [String], advice: String) -> SFTPError {

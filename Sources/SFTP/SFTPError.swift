@@ -26,6 +26,9 @@ package struct SFTPError: Failure, Equatable {
 }
 
 extension SFTPError {
+  /// The server has seen our credentials and does not want them: trying again may lock the account.
+  package var isRefusedLogin: Bool { code == "authentication-failed" || code == "password-expired" }
+
   /// The run was asked to stop.
   static func stopped(_ operation: String, _ subject: String) -> SFTPError {
     SFTPError(

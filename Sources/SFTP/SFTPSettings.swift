@@ -26,10 +26,12 @@ package struct SFTPSettings: Sendable {
   package var timeoutSeconds: Int
   /// How fast bytes are read, all connections together; nil for as fast as they come.
   package var bandwidth: BandwidthLimit?
+  /// Offer SSH algorithms, too, that are no longer sound: docs/ssh-algorithms.md.
+  package var allowsOldAlgorithms: Bool
 
   package init(
     host: String, port: UInt16, user: String, password: Secret?, privateKey: Secret?, privateKeyPassphrase: Secret?,
-    hostKeyPolicy: HostKeyPolicy, timeoutSeconds: Int
+    hostKeyPolicy: HostKeyPolicy, timeoutSeconds: Int, allowsOldAlgorithms: Bool = false
   ) {
     self.host = host
     self.port = port
@@ -39,6 +41,7 @@ package struct SFTPSettings: Sendable {
     self.privateKeyPassphrase = privateKeyPassphrase
     self.hostKeyPolicy = hostKeyPolicy
     self.timeoutSeconds = timeoutSeconds
+    self.allowsOldAlgorithms = allowsOldAlgorithms
   }
 
   /// `host:port`, an IPv6 address in brackets, for messages.
@@ -65,7 +68,11 @@ package struct ConnectionFacts: Sendable {
   /// `publickey`, `password`, `keyboard-interactive`, `none`, or several joined with `+`.
   package var authenticationMethod: String
   package var cipher: String
+  /// libssh2 names one even where the cipher needs none.
+  package var mac: String
   package var keyExchange: String
+  /// Those in use that are only there because old ones are allowed.
+  package var oldAlgorithms: [String]
   /// The server's identification line, escaped: `SSH-2.0-OpenSSH_9.2`.
   package var serverIdentification: String
   package var libssh2Version: String

@@ -38,15 +38,16 @@ final class SSHChannel: ByteChannel {
       let session = try SSHSession(
         try Socket.connect(settings, stop: stop), address: settings.address, timeoutSeconds: settings.timeoutSeconds,
         stop: stop)
-      let supported = session.supportedMethods(LIBSSH2_METHOD_HOSTKEY)
+      let choice = session.algorithms(allowingOld: settings.allowsOldAlgorithms)
+      let hostKeyAlgorithms = try check.algorithms(choice)
       do throws(SFTPError) {
-        try session.handshake(preferring: check.algorithms(supported: supported))
+        try session.handshake(choice, hostKeyAlgorithms: hostKeyAlgorithms)
       } catch {
-        throw check.failure(ofHandshake: error)
+        throw check.failure(ofHandshake: error, choice)
       }
       let key = try session.hostKey()
       // Without trust nothing is said to this server; it may have another key, which is the one that is pinned.
-      guard let trust = try check.verify(key, supported: supported) else { continue }
+      guard let trust = try check.verify(key, choice) else { continue }
       return try logIn(session, settings, key, trust, logger)
     }
   }
@@ -58,7 +59,8 @@ final class SSHChannel: ByteChannel {
     let method = try authenticator.authenticate(session)
     let facts = ConnectionFacts(
       hostKeyFingerprint: key.fingerprint, hostKeyType: key.type, hostKeyTrust: trust, authenticationMethod: method,
-      cipher: session.method(LIBSSH2_METHOD_CRYPT_SC), keyExchange: session.method(LIBSSH2_METHOD_KEX),
+      cipher: session.method(LIBSSH2_METHOD_CRYPT_SC), mac: session.method(LIBSSH2_METHOD_MAC_SC),
+      keyExchange: session.method(LIBSSH2_METHOD_KEX), oldAlgorithms: session.oldAlgorithms,
       serverIdentification: libssh2_session_banner_get(session.handle).map { escaped(String(cString: $0)) } ?? "",
       libssh2Version: libssh2Version(), extensions: [])
     let channel = try openSubsystem(session)

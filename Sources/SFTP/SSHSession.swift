@@ -105,6 +105,18 @@ struct SSHSession: ~Copyable {
     libssh2_session_methods(handle, kind).map { escaped(String(cString: $0)) } ?? "unknown"
   }
 
+  /// The negotiated algorithms that are old.
+  var oldAlgorithms: [String] {
+    var found: [String] = []
+    for kind in AlgorithmKind.allCases {
+      for direction in kind.methods {
+        let name = method(direction)
+        if AlgorithmChoice.old(kind).contains(name), !found.contains(name) { found.append(name) }
+      }
+    }
+    return found
+  }
+
   /// The algorithms of one kind that this libssh2 can do, in its order of preference.
   func supportedMethods(_ kind: Int32) -> [String] {
     var list: UnsafeMutablePointer<UnsafePointer<CChar>?>?
@@ -114,14 +126,38 @@ struct SSHSession: ~Copyable {
     return (0..<Int(count)).compactMap { list[$0].map { String(cString: $0) } }
   }
 
-  /// Exchanges identifications and keys (RFC 4253 §4.2, §7), preferring the given host key algorithms.
-  func handshake(preferring hostKeyAlgorithms: [String]) throws(SFTPError) {
+  /// What may be agreed on with the server, of all that this libssh2 can do.
+  func algorithms(allowingOld: Bool) -> AlgorithmChoice {
+    AlgorithmChoice(
+      allowsOld: allowingOld,
+      supported: Dictionary(
+        uniqueKeysWithValues: AlgorithmKind.allCases.map { ($0, supportedMethods($0.methods[0])) }))
+  }
+
+  /// Exchanges identifications and keys (RFC 4253 §4.2, §7).
+  /// - Parameter hostKeyAlgorithms: those of the choice that are wanted, in order of preference.
+  func handshake(_ choice: AlgorithmChoice, hostKeyAlgorithms: [String]) throws(SFTPError) {
     _ = libssh2_session_flag(handle, LIBSSH2_FLAG_COMPRESS, 0)
-    if !hostKeyAlgorithms.isEmpty {
-      _ = libssh2_session_method_pref(handle, LIBSSH2_METHOD_HOSTKEY, hostKeyAlgorithms.joined(separator: ","))
+    for kind in AlgorithmKind.allCases {
+      var names = kind == .hostKey ? hostKeyAlgorithms : choice.offered(kind)
+      // What a client can do beyond; libssh2 adds it of itself since 1.11.1, and else forgets it with a choice (#1326).
+      if kind == .keyExchange, !libssh2IsAtLeast(0x010b01) {
+        names += supportedMethods(LIBSSH2_METHOD_KEX).filter(["ext-info-c", "kex-strict-c-v00@openssh.com"].contains)
+      }
+      for method in kind.methods { try prefer(names, for: kind, method) }
     }
     let code = try call("handshake") { libssh2_session_handshake(handle, socket.descriptor) }
     if code == 0 { return }
+    if let offer = context.greeting.offer {
+      if offer.isAbsurd {
+        throw SFTPError(
+          code: "protocol-error", operation: "handshake", subject: address,
+          reason: "the server offers a key exchange that only clients may name", severity: .temporary)
+      }
+      if let mismatch = choice.mismatch(with: offer, hostKeyAlgorithms: hostKeyAlgorithms, address: address) {
+        throw mismatch
+      }
+    }
     switch code {
     case LIBSSH2_ERROR_KEX_FAILURE, LIBSSH2_ERROR_METHOD_NONE:
       throw SFTPError(
@@ -130,6 +166,13 @@ struct SSHSession: ~Copyable {
         severity: .fatal)
     default: throw transportError("handshake", code)
     }
+  }
+
+  private func prefer(_ names: [String], for kind: AlgorithmKind, _ method: Int32) throws(SFTPError) {
+    if libssh2_session_method_pref(handle, method, names.joined(separator: ",")) == 0 { return }
+    throw SFTPError(
+      code: "libssh2", operation: "handshake", subject: address,
+      reason: "libssh2 \(libssh2Version()) has no \(kind.rawValue) that may be used", severity: .other)
   }
 
   /// The server's public key: its type name and its whole blob (RFC 4253 §6.6).

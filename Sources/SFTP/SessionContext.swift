@@ -14,6 +14,8 @@ final class SessionContext {
   var deadline = Double.infinity
   /// The stream is over for libssh2, whatever the server still sends.
   var isCutOff = false
+  /// What the server said first.
+  private(set) var greeting = ServerGreeting()
   /// The server ended the stream, in whatever way.
   private(set) var hasEnded = false
   /// What the server said when it hung up, escaped.
@@ -34,7 +36,11 @@ final class SessionContext {
     if isCutOff { return 0 }
     if stop.isRequested || monotonicSeconds() >= deadline { return -Int(EAGAIN) }
     let count = recv(socket, buffer, length, flags)
-    if count > 0 { return count }
+    if count > 0 {
+      greeting.take(UnsafeRawBufferPointer(start: buffer, count: count))
+      isCutOff = greeting.offer?.isAbsurd == true
+      return isCutOff ? 0 : count
+    }
     if count < 0, errno == EAGAIN || errno == EINTR { return -Int(EAGAIN) }
     hasEnded = true
     return count < 0 ? -Int(errno) : 0

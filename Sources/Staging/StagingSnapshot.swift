@@ -9,6 +9,7 @@ package struct StagingSnapshot {
   package let head: String
   package let status: StatusReport?
   package let observations: Observations
+  package let loginRefusals: LoginRefusals?
 
   /// Looks at a volume. A run may be writing to it: damage is believed only when it is there at a third look.
   /// - Parameter mayBeNew: a directory that no run has used yet counts as an empty volume.
@@ -35,6 +36,7 @@ package struct StagingSnapshot {
     head = ""
     status = nil
     observations = Observations()
+    loginRefusals = nil
   }
 
   private static func isNew(_ path: String, _ fileSystem: any FileSystem) throws(StagingError) -> Bool {
@@ -54,7 +56,7 @@ package struct StagingSnapshot {
   }
 
   private init(path: String, clock: Clock, fileSystem: any FileSystem) throws(StagingError) {
-    let content: (LoadedJournal, [UInt8]?, [UInt8]?)
+    let content: (LoadedJournal, [UInt8]?, [UInt8]?, [UInt8]?)
     let root = try Self.open(path, at: LinuxFileSystem.workingDirectory, path, fileSystem)
     let journal = try Self.open("journal", at: root.number, path, fileSystem)
     let stateDirectory = try Self.open("state", at: root.number, path, fileSystem)
@@ -67,7 +69,8 @@ package struct StagingSnapshot {
     content = try onVolume("read the volume") { () throws(SystemFailure) in
       (
         loaded, try fileSystem.content(at: rootNumber, "status.json"),
-        try fileSystem.content(at: stateNumber, "observations")
+        try fileSystem.content(at: stateNumber, "observations"),
+        try fileSystem.content(at: stateNumber, LoginRefusals.fileName)
       )
     }
     state = content.0.state
@@ -77,6 +80,7 @@ package struct StagingSnapshot {
     observations =
       content.2.map { Observations($0, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds()) }
       ?? Observations()
+    loginRefusals = content.3.flatMap { LoginRefusals($0) }
   }
 
   private static func open(

@@ -16,11 +16,13 @@ import Testing
     file = keys.path + "/known"
   }
 
-  private func connect(_ server: OpenSSHServer, _ policy: HostKeyPolicy) throws -> ConnectionFacts {
+  private func connect(
+    _ server: OpenSSHServer, _ policy: HostKeyPolicy, allowingOld: Bool = false
+  ) throws -> ConnectionFacts {
     let connection = try SFTPConnection(
       SFTPSettings(
         host: "127.0.0.1", port: server.port, user: server.user, password: nil, privateKey: Secret(keys.read("user")),
-        privateKeyPassphrase: nil, hostKeyPolicy: policy, timeoutSeconds: 30),
+        privateKeyPassphrase: nil, hostKeyPolicy: policy, timeoutSeconds: 30, allowsOldAlgorithms: allowingOld),
       stop: StopSignal(), logger: quietLogger)
     return try #require(connection.facts)
   }
@@ -62,7 +64,7 @@ import Testing
     // libssh2 1.10 knows RSA keys with SHA-1 only, which OpenSSH does not offer of itself.
     let server = try OpenSSHServer(
       keys, hostKeys: ["ecdsa", "host", "rsa"], extra: "HostKeyAlgorithms +ssh-rsa")
-    let facts = try connect(server, .pins([keys.fingerprint(pinned)]))
+    let facts = try connect(server, .pins([keys.fingerprint(pinned)]), allowingOld: true)
     #expect(facts.hostKeyTrust == .pinned)
     #expect(facts.hostKeyFingerprint == (try keys.fingerprint(pinned)))
     #expect(facts.authenticationMethod == "publickey")
