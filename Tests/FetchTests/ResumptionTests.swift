@@ -79,6 +79,10 @@ internal import Testing
     plan.settled.note(sighting, of: plan.fetch[2].path)
     let held = HeldFiles(plan, clock: clock(boot: 45_000, wallSeconds: 1_000_000))
     #expect(held.tokens == [1, 3])
+    // What was seen since then was another version of it.
+    let other = Observations.Sighting(fingerprint: Self.other, sinceBootMilliseconds: 40_000)
+    plan.settled.note(other, of: plan.fetch[2].path)
+    #expect(HeldFiles(plan, clock: clock(boot: 45_000, wallSeconds: 1_000_000)).tokens == [1, 2, 3])
     #expect(abs(held.untilSeconds - monotonicSeconds() - 1.1) < 0.5)
     #expect(HeldFiles(try self.plan([1, 2]), clock: clock(boot: 0, wallSeconds: 1_000_000)) == .none)
   }
