@@ -71,8 +71,8 @@ package struct StatusView: Encodable {
     waitingToSettle = snapshot.observations.unsettled.count
     let now = clock.bootMilliseconds()
     restless = snapshot.observations.unsettled
-      .filter { now - $0.value.unsettledSinceBootMilliseconds >= Self.restlessMilliseconds }
-      .map(\.key.description).sorted()
+      .filter { now - $0.sighting.unsettledSinceBootMilliseconds >= Self.restlessMilliseconds }
+      .map(\.path.description).sorted()
     records = snapshot.seq
     head = snapshot.head
     login = snapshot.loginRefusals.map { LoginTrouble($0, clock) }

@@ -8,7 +8,7 @@ struct ArrivalWriter {
   /// Files up to this size get an MD5 in the journal, so that a later adoption can compare a plain ETag.
   static let md5Limit: UInt64 = 16 << 20
 
-  private let items: [FetchPlan.Item]
+  private let items: ListedFileSelection
   private let volume: StagingVolume
   private let desk: RequestDesk
   private let keeper: PartialKeeper
@@ -21,7 +21,7 @@ struct ArrivalWriter {
   private var refused: Set<Int> = []
 
   init(
-    items: [FetchPlan.Item], volume: StagingVolume, desk: RequestDesk, keeper: PartialKeeper,
+    items: ListedFileSelection, volume: StagingVolume, desk: RequestDesk, keeper: PartialKeeper,
     outcome: TransferOutcome, received: BlockingQueue<ReceivedFile>, logger: Logger
   ) {
     self.items = items
@@ -112,7 +112,7 @@ struct ArrivalWriter {
 
   private func partial(_ file: ArrivingFile, _ token: Int) -> PartialFile {
     PartialFile(
-      temporary: file.temporary, path: items[token].path, fingerprint: items[token].fingerprint,
+      temporary: file.temporary, path: items[token].path, fingerprint: items.fingerprint(at: token),
       source: volume.sourceDescription, offset: file.size, sha256: file.sha256)
   }
 
@@ -142,7 +142,7 @@ struct ArrivalWriter {
 
   private func finish(_ file: ArrivingFile, _ token: Int) throws(SystemFailure) {
     do throws(SystemFailure) {
-      try volume.fileSystem.setModificationTime(file.descriptor, seconds: items[token].fingerprint.mtime)
+      try volume.fileSystem.setModificationTime(file.descriptor, seconds: items.fingerprint(at: token).mtime)
     } catch {
       discard(file, token)
       throw error

@@ -74,7 +74,7 @@ package struct FetchPlan: Sendable, Equatable {
   /// Staged generations that stand where a new path needs a directory, or a file; already published.
   package var drop: [Removal] = []
   /// Files to fetch; those that failed before come last.
-  package var fetch: [Item] = []
+  package var fetch = ListedFileSelection()
   package var gone: [Removal] = []
   /// Files whose modification time a ``UniformShift`` explains: the new one is adopted.
   package var touched: [Touch] = []
@@ -88,8 +88,9 @@ package struct FetchPlan: Sendable, Equatable {
   package var nextDueMilliseconds: Int64?
   /// What the next listing needs to know; `unsettled` holds the files waiting to settle.
   package var observations = Observations()
-  /// The sightings that let files be fetched now: without them a file whose fetch fails would have to settle anew.
-  package var settled: [RemotePath: Observations.Sighting] = [:]
+  /// What had been seen before. Those of the files to fetch let them be fetched now: without them a file whose fetch
+  /// fails would have to settle anew.
+  package var settled: Sightings = [:]
 
   package init() {}
 
@@ -104,52 +105,78 @@ package struct FetchPlan: Sendable, Equatable {
     listing: RemoteListing, state: borrowing MirrorState, observations: Observations, destination: Destination?,
     shift: UniformShift? = nil, provingBytes: UInt64 = 0, nowMilliseconds: Int64, settleMilliseconds: Int64
   ) {
-    var failedBefore: [Item] = []
+    let files = listing.files
+    settled = observations.unsettled
+    fetch = ListedFileSelection(of: files)
+    unchanged = listing.stagedCount
+    var failedBefore = fetch
     var proving = ProvingPlan(maximumBytes: provingBytes)
-    var present = 0
-    for item in listing.files {
-      let known = state.paths[item.path]
-      if let known, !known.isGone { present += 1 }
-      if let shift, let known, shift.explains(item.fingerprint, known) {
+    var present = listing.stagedCount
+    var hasNew = false
+    var (inJournal, inSightings) = (PathCounterparts(), PathCounterparts())
+    for number in files.indices {
+      let known = inJournal.number(of: number, of: files.table, in: state.paths.table).map { state.paths[$0] }
+      if let known, !known.isGone, !listing.isStaged(Int(known.number)) { present += 1 }
+      if let shift, let known, shift.explains(files.fingerprint(number), known) {
+        let item = files[number]
         touched.append(Touch(path: item.path, generation: known.generation, mtime: item.fingerprint.mtime))
         proving.add(item)
         continue
       }
-      let sighting = observations.unsettled[item.path]
+      let sighting = settled.sighting(of: number, of: files.table, &inSightings)
       let decision = decideFetch(
-        remote: .file(item.fingerprint), known: known, sighting: sighting, wasAbsent: false,
+        remote: .file(files.fingerprint(number)), known: known, sighting: sighting, wasAbsent: false,
         nowMilliseconds: nowMilliseconds, settleMilliseconds: settleMilliseconds)
       switch decision {
       case .fetch:
-        settled[item.path] = sighting
-        if state.failures[MirrorState.FailureKey(item.path, .fetch)] == nil {
-          fetch.append(item)
+        if known?.isDropped ?? true { hasNew = true }
+        if state.failures.isEmpty || state.failures[MirrorState.FailureKey(files[number].path, .fetch)] == nil {
+          fetch.append(number: number)
         } else {
-          failedBefore.append(item)
+          failedBefore.append(number: number)
         }
-      case .observe: observe(item, sighting, nowMilliseconds, settleMilliseconds)
+      case .observe: observe(files[number], sighting, nowMilliseconds, settleMilliseconds)
       case .nothing, .observeAbsence, .gone:
         unchanged += 1
-        if let known, known.isMirrored, known.isUnproven { proving.add(item) }
+        if let known, known.isMirrored, known.isUnproven { proving.add(files[number]) }
       }
     }
-    fetch += failedBefore
-    fetch += proving.items { state.failures[MirrorState.FailureKey($0, .fetch)] != nil }
+    fetch.append(failedBefore)
     // Only when something known did not show up is it worth asking what.
     if present < state.paths.count - state.goneCount || !state.fetchFailures.isEmpty {
       decideAbsences(listing, state, observations, nowMilliseconds, settleMilliseconds)
     }
-    refuseContradictions(listing)
-    resolveConflicts(listing, state, destination)
+    refuseContradictions(listing, state)
+    if hasNew { resolveConflicts(listing, state, destination) }
+    if provingBytes > 0 { prove(&proving, listing, state) }
   }
 
-  private mutating func refuseContradictions(_ listing: RemoteListing) {
+  /// Adds what is read again as a proof, after everything else.
+  private mutating func prove(_ proving: inout ProvingPlan, _ listing: RemoteListing, _ state: borrowing MirrorState) {
+    for known in state.paths
+    where known.isUnproven && known.isMirrored && listing.isStaged(Int(known.number)) {
+      proving.add(Item(path: state.paths.path(of: known), fingerprint: known.fingerprint))
+    }
+    let again = proving.items { state.failures[MirrorState.FailureKey($0, .fetch)] != nil }
+    if again.isEmpty { return }
+    let both = listing.filesThatAreDirectories(state.paths)
+    for item in again {
+      if both.contains(item.path) || item.path.ancestors.contains(where: { both.contains($0) }) {
+        contradictory.append(item.path)
+      } else {
+        fetch.append(item)
+      }
+    }
+  }
+
+  private mutating func refuseContradictions(_ listing: RemoteListing, _ state: borrowing MirrorState) {
     if fetch.isEmpty { return }
-    let both = listing.filesThatAreDirectories
+    let both = listing.filesThatAreDirectories(state.paths)
     if both.isEmpty { return }
-    fetch.removeAll { item in
-      let isRefused = both.contains(item.path) || item.path.ancestors.contains { both.contains($0) }
-      if isRefused { contradictory.append(item.path) }
+    fetch.removeAll { number in
+      let path = listing.files[number].path
+      let isRefused = both.contains(path) || path.ancestors.contains { both.contains($0) }
+      if isRefused { contradictory.append(path) }
       return isRefused
     }
   }
@@ -158,19 +185,19 @@ package struct FetchPlan: Sendable, Equatable {
     _ item: Item, _ sighting: Observations.Sighting?, _ now: Int64, _ settle: Int64
   ) {
     let since = sighting.flatMap { $0.fingerprint == item.fingerprint ? $0.sinceBootMilliseconds : nil } ?? now
-    observations.unsettled[item.path] = Observations.Sighting(
+    let noted = Observations.Sighting(
       fingerprint: item.fingerprint, sinceBootMilliseconds: since,
       unsettledSinceBootMilliseconds: sighting?.unsettledSinceBootMilliseconds ?? now)
+    observations.unsettled.note(noted, of: item.path)
     nextDueMilliseconds = min(nextDueMilliseconds ?? .max, since + settle)
   }
 
   private mutating func decideAbsences(
     _ listing: RemoteListing, _ state: borrowing MirrorState, _ before: Observations, _ now: Int64, _ settle: Int64
   ) {
-    let there = Set(listing.files.lazy.map(\.path))
-    for known in state.paths where !known.isGone {
+    for known in state.paths where !known.isGone && !listing.isStaged(Int(known.number)) {
       let path = state.paths.path(of: known)
-      if there.contains(path) { continue }
+      if listing.files.contains(path) { continue }
       let decision = decideFetch(
         remote: listing.viewOfMissing(path), known: known, sighting: nil, wasAbsent: before.absent.contains(path),
         nowMilliseconds: now, settleMilliseconds: settle)
@@ -181,7 +208,7 @@ package struct FetchPlan: Sendable, Equatable {
       }
     }
     // A file that could never be fetched and is no longer there stops being a failure the same way.
-    for path in state.fetchFailures where state.paths[path] == nil && !there.contains(path) {
+    for path in state.fetchFailures where state.paths[path] == nil && !listing.files.contains(path) {
       guard listing.viewOfMissing(path) == .absent else { continue }
       if before.absent.contains(path) {
         gone.append(Removal(path: path, generation: 0))
@@ -199,9 +226,11 @@ package struct FetchPlan: Sendable, Equatable {
   ) -> Observations {
     var kept = observations
     for item in fetch where !changed.contains(item.path) && !isFetched(item) {
-      kept.unsettled[item.path] = settled[item.path]
+      if let sighting = settled[item.path] { kept.unsettled.note(sighting, of: item.path) }
     }
-    for path in blocked { kept.unsettled[path] = settled[path] }
+    for path in blocked {
+      if let sighting = settled[path] { kept.unsettled.note(sighting, of: path) }
+    }
     return kept
   }
 
@@ -210,18 +239,18 @@ package struct FetchPlan: Sendable, Equatable {
   private mutating func resolveConflicts(
     _ listing: RemoteListing, _ state: borrowing MirrorState, _ destination: Destination?
   ) {
-    let isNew = fetch.contains { state.paths[$0.path]?.isDropped ?? true }
-    guard isNew else { return }
-    let wanted = Set(fetch.lazy.map(\.path))
-    var below: [RemotePath: [RemotePath]] = [:]
-    for known in state.paths where !known.isDropped {
-      let path = state.paths.path(of: known)
-      for ancestor in path.ancestors where wanted.contains(ancestor) { below[ancestor, default: []].append(path) }
-    }
+    let below = stagedPathsBelow(listing, state)
     var dropped: [RemotePath: UInt64] = [:]
-    fetch.removeAll { item in
-      let above = item.path.ancestors.filter { state.paths[$0].map { !$0.isDropped } ?? false }
-      let inTheWay = above + (below[item.path] ?? [])
+    // Files of a directory follow each other, and have the same staged files above them.
+    var (directory, above): (Int?, [RemotePath]) = (nil, [])
+    fetch.removeAll { number in
+      if listing.files.table.directory(of: number) != directory {
+        directory = listing.files.table.directory(of: number)
+        above = listing.files[number].path.ancestors.filter { state.paths[$0].map { !$0.isDropped } ?? false }
+      }
+      if above.isEmpty, below.isEmpty { return false }
+      let wanted = listing.files[number].path
+      let inTheWay = above + (below[wanted] ?? [])
       let canGo = inTheWay.allSatisfy { path in
         state.paths[path].map { state.isPublished($0, to: destination) } ?? true
           && listing.viewOfMissing(path) == .absent
@@ -229,10 +258,33 @@ package struct FetchPlan: Sendable, Equatable {
       if canGo {
         for path in inTheWay { dropped[path] = state.paths[path]?.generation }
       } else {
-        blocked.append(item.path)
+        blocked.append(wanted)
       }
       return !canGo
     }
     drop = dropped.map { Removal(path: $0.key, generation: $0.value) }.sorted { $0.path < $1.path }
+  }
+
+  /// What is staged below each path that is to be fetched, where there is anything.
+  private func stagedPathsBelow(
+    _ listing: RemoteListing, _ state: borrowing MirrorState
+  ) -> [RemotePath: [RemotePath]] {
+    let table = state.paths.table
+    // By the number of a directory of staged files: it, or those above it, that the listing shows as files.
+    var listed: [Int: [RemotePath]] = [:]
+    for directory in 0..<table.directoryCount {
+      guard let path = table.directoryPath(directory) else { continue }
+      let found = ([path] + path.ancestors).filter { listing.files.contains($0) }
+      if !found.isEmpty { listed[directory] = found }
+    }
+    if listed.isEmpty { return [:] }
+    let wanted = Set(fetch.lazy.map(\.path))
+    var below: [RemotePath: [RemotePath]] = [:]
+    for known in state.paths where !known.isDropped {
+      for file in listed[table.directory(of: Int(known.number))] ?? [] where wanted.contains(file) {
+        below[file, default: []].append(state.paths.path(of: known))
+      }
+    }
+    return below
   }
 }

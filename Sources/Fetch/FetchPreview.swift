@@ -33,6 +33,7 @@ package struct FetchPreview {
   package private(set) var report = FetchReport(startedMonotonicSeconds: monotonicSeconds())
 
   /// - Parameters:
+  ///   - listing: made without a journal, so that it has all files.
   ///   - waitsForSettling: the run would wait until everything has settled and list again, as full-sync and a first run
   ///     do.
   ///   - state: the journal's fold.
@@ -50,17 +51,16 @@ package struct FetchPreview {
     for item in plan.fetch {
       found[item.path] = state.paths[item.path].map { !$0.isDropped } ?? false ? .changed : .new
     }
-    for path in plan.observations.unsettled.keys { found[path] = .waiting }
+    for (path, _) in plan.observations.unsettled { found[path] = .waiting }
     for path in plan.blocked { found[path] = .waiting }
     for path in plan.contradictory { found[path] = .unknown }
     report.contradictory = plan.contradictory.count
-    var listed: Set<RemotePath> = []
-    for item in listing.files where listed.insert(item.path).inserted {
+    for item in listing.files {
       lines.append(Line(path: item.path, comparison: found[item.path] ?? .same, fingerprint: item.fingerprint))
     }
     for known in state.paths where !known.isDropped {
       let path = state.paths.path(of: known)
-      if listed.contains(path) { continue }
+      if listing.files.contains(path) { continue }
       switch listing.viewOfMissing(path) {
       case .absent: lines.append(Line(path: path, comparison: .gone))
       case .unknown: lines.append(Line(path: path, comparison: .unknown))

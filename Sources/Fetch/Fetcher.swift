@@ -84,10 +84,13 @@ package struct Fetcher {
       // not waited for nothing.
       let observed = plan.observationsAfter(fetched: { _ in false }, changed: [])
       save(observed)
-      if let until = settlingEnd(plan) {
+      let (until, waiting) = (settlingEnd(plan), plan.observations.unsettled.count)
+      // Two listings of many files need not be held at once.
+      (plan, listing) = (FetchPlan(), RemoteListing(selection: source.selection))
+      if let until {
         // Servers cut off who is silent for long.
         pool.close()
-        try wait(until: until, files: plan.observations.unsettled.count)
+        try wait(until: until, files: waiting)
         pool = try openPool()
       }
       listing = try list(root, over: pool)
@@ -102,7 +105,7 @@ package struct Fetcher {
   }
 
   private func list(_ root: [UInt8], over pool: ConnectionPool) throws(SFTPError) -> RemoteListing {
-    let listing = RemoteListing(selection: source.selection, heartbeat: volume.heartbeat)
+    let listing = RemoteListing(selection: source.selection, journal: volume.journal, heartbeat: volume.heartbeat)
     try pool.walk(root, visitor: listing)
     return listing
   }

@@ -12,8 +12,8 @@ struct HeldFiles: Equatable {
   /// Clocks of servers are trusted to be right within so much.
   static let clockErrorSeconds: Int64 = 86_400
 
-  /// Places in ``FetchPlan/fetch``.
-  private(set) var tokens: Set<Int> = []
+  /// Places in ``FetchPlan/fetch``, in order.
+  private(set) var tokens: [Int] = []
   /// On the monotonic clock.
   private(set) var untilSeconds = 0.0
 
@@ -27,9 +27,11 @@ struct HeldFiles: Equatable {
     var longest: Int64 = 0
     for (token, item) in plan.fetch.enumerated() {
       let wait = Self.waitMilliseconds(
-        seenSince: plan.settled[item.path]?.sinceBootMilliseconds ?? now, now: now,
+        seenSince: plan.settled[item.path].flatMap {
+          $0.fingerprint == item.fingerprint ? $0.sinceBootMilliseconds : nil
+        } ?? now, now: now,
         modifiedSecondsAgo: wallSeconds - Int64(item.fingerprint.mtime))
-      if wait > 0 { tokens.insert(token) }
+      if wait > 0 { tokens.append(token) }
       longest = max(longest, wait)
     }
     if longest > 0 { untilSeconds = monotonicSeconds() + Double(longest) / 1000 }

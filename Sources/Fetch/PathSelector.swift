@@ -19,13 +19,21 @@ package final class PathSelector {
   }
 
   /// Judges a file, the directories above it left aside.
-  package func takes(_ file: RemotePath) -> Bool {
-    !isUploadUnderWay(file) && !isMarker(file.name) && matcher.takes(file: file)
+  package func takes(_ file: RemotePath) -> Bool { takes(name: file.name) && matcher.takes(file: file) }
+
+  /// As ``takes(_:)``; makes a path of the two only when there are rules that look at it.
+  package func takes(_ name: [UInt8], in directory: RemotePath?) -> Bool {
+    guard takes(name: name[...]) else { return false }
+    if selection.filter.ruleCount == 0 { return true }
+    // Never fails: the walk has judged the name.
+    return (try? RemotePath(directory: directory, name: name)).map(matcher.takes(file:)) ?? false
   }
+
+  private func takes(name: ArraySlice<UInt8>) -> Bool { !isUploadUnderWay(name) && !isMarker(name) }
 
   /// Judges a directory, those above it left aside.
   package func enters(_ directory: RemotePath) -> Bool {
-    !isUploadUnderWay(directory) && matcher.takes(directory: directory)
+    !isUploadUnderWay(directory.name) && matcher.takes(directory: directory)
   }
 
   /// The names whose markers are among the names of the same directory; nil when no markers are wanted.
@@ -42,9 +50,8 @@ package final class PathSelector {
   private static let temporarySuffixes = [".part", ".filepart", ".partial", ".tmp"].map { Array($0.utf8) }
   private static let temporaryPrefixes = [Array(".in.".utf8)]
 
-  private func isUploadUnderWay(_ path: RemotePath) -> Bool {
+  private func isUploadUnderWay(_ name: ArraySlice<UInt8>) -> Bool {
     if !selection.excludeDefaults { return false }
-    let name = path.name
     return Self.temporarySuffixes.contains { name.suffix($0.count).elementsEqual($0) }
       || Self.temporaryPrefixes.contains { name.starts(with: $0) }
   }

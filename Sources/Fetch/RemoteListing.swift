@@ -1,18 +1,26 @@
 package import Common
 package import SFTP
+package import Staging
 
-/// One walk of the remote folder: its files in the order they were seen, and what could not be seen.
+/// One walk of the remote folder: its files, and what could not be seen. Files that are staged as they are shown leave
+/// only a mark, when there is a journal to compare with.
 package final class RemoteListing: TreeVisitor {
-  package private(set) var files: [FetchPlan.Item] = []
+  /// Without those that are staged as they are shown.
+  package private(set) var files = ListedFiles()
+  /// How many files are staged as they are shown.
+  package private(set) var stagedCount = 0
+  /// Which of the journal's paths these are.
+  private var staged: [Bool] = []
   package private(set) var unknown: [(path: RemotePath?, error: SFTPError)] = []
   package private(set) var skipped: [Skipped] = []
   package private(set) var excludedCount = 0
   private var isRootListed = false
-  private var listed: Set<RemotePath> = []
+  private var listed = PathTable()
   private var unknownPaths: Set<RemotePath> = []
   private var skippedPaths: Set<RemotePath> = []
-  private var waitingForMarker: Set<RemotePath> = []
+  private var waitingForMarker = PathTable()
   private let selector: PathSelector
+  private let journal: Journal?
   private let heartbeat: Heartbeat?
 
   /// An entry of a directory that is not fetched.
@@ -23,8 +31,11 @@ package final class RemoteListing: TreeVisitor {
     package var description: String { "\(name) (\(reason))" }
   }
 
-  package init(selection: Selection, heartbeat: Heartbeat? = nil) {
+  /// - Parameter journal: what files are compared with as they are found; its paths must not change as long as this
+  ///   listing is used with it. Nil keeps them all.
+  package init(selection: Selection, journal: Journal? = nil, heartbeat: Heartbeat? = nil) {
     selector = PathSelector(selection)
+    self.journal = journal
     self.heartbeat = heartbeat
   }
 
@@ -34,9 +45,22 @@ package final class RemoteListing: TreeVisitor {
   package var hasRoot: Bool { isRootListed }
 
   /// Paths that a confused or hostile server shows both as a file and as a directory.
-  package var filesThatAreDirectories: Set<RemotePath> {
-    Set(files.lazy.map(\.path).filter { self.listed.contains($0) || self.unknownPaths.contains($0) })
+  /// - Parameter known: the journal's.
+  package func filesThatAreDirectories(_ known: borrowing KnownPaths) -> Set<RemotePath> {
+    var both = unknownPaths.filter { isFile($0, known) }
+    for number in 0..<listed.count {
+      let path = listed.path(number)
+      if isFile(path, known) { both.insert(path) }
+    }
+    return both
   }
+
+  private func isFile(_ path: RemotePath, _ known: borrowing KnownPaths) -> Bool {
+    files.contains(path) || known.table.number(of: path).map(isStaged) ?? false
+  }
+
+  /// True when the walk has shown this path of the journal as a file, as it is staged.
+  package func isStaged(_ number: Int) -> Bool { number < staged.count && staged[number] }
 
   /// Files without the marker that says they are whole.
   package var waitingForMarkerCount: Int { waitingForMarker.count }
@@ -44,16 +68,30 @@ package final class RemoteListing: TreeVisitor {
   package func shouldDescend(into directory: RemotePath) -> Bool { selector.enters(directory) }
 
   package func found(_ files: [ListedFile], in directory: RemotePath?) {
+    if let journal {
+      journal.withState { take(files, in: directory, $0.paths) }
+    } else {
+      take(files, in: directory, KnownPaths())
+    }
+  }
+
+  private func take(_ files: [ListedFile], in directory: RemotePath?, _ known: borrowing KnownPaths) {
+    if staged.count < known.count { staged += [Bool](repeating: false, count: known.count - staged.count) }
     let marked = selector.markedNames(among: files.lazy.map(\.name))
+    let knownDirectory = known.table.directoryNumber(directory)
+    let ownDirectory = self.files.insertDirectory(directory)
     for file in files {
-      // Never fails: the walk has judged the name.
-      guard let path = try? RemotePath(directory: directory, name: file.name) else { continue }
-      if !selector.takes(path) {
+      if !selector.takes(file.name, in: directory) {
         excludedCount += 1
       } else if let marked, !marked.contains(file.name[...]) {
-        waitingForMarker.insert(path)
+        waitingForMarker.insert(file.name, inDirectory: waitingForMarker.insertDirectory(directory))
+      } else if let knownDirectory, let number = known.table.number(of: file.name, inDirectory: knownDirectory),
+        known[number].isStaged(as: file.fingerprint)
+      {
+        if !staged[number] { stagedCount += 1 }
+        staged[number] = true
       } else {
-        self.files.append(FetchPlan.Item(path: path, fingerprint: file.fingerprint))
+        self.files.insert(file.name, inDirectory: ownDirectory, file.fingerprint)
       }
     }
   }

@@ -29,8 +29,8 @@ final class RequestDesk: Sendable {
     var progress: [Int: Progress] = [:]
   }
 
-  private let items: [FetchPlan.Item]
-  private let order: [Int]
+  private let items: ListedFileSelection
+  private let order: [UInt32]
   /// From this place in `order` on nothing is read before `heldUntilSeconds`.
   private let firstHeld: Int
   private let heldUntilSeconds: Double
@@ -41,18 +41,22 @@ final class RequestDesk: Sendable {
   ///   - partials: tokens whose files are handed out when they are proved, or have proved unfit.
   ///   - held: files that must not be read yet, and until when.
   ///   - resumes: interrupted large files go on; otherwise they begin anew.
-  init(_ items: [FetchPlan.Item], partials: Set<Int>, held: HeldFiles, resumes: Bool) {
+  init(_ items: ListedFileSelection, partials: Set<Int>, held: HeldFiles, resumes: Bool) {
     self.items = items
-    let others = items.indices.filter { !partials.contains($0) }
-    let free = others.filter { !held.tokens.contains($0) }
-    order = free + others.filter { held.tokens.contains($0) }
-    firstHeld = free.count
+    var isHeld = [Bool](repeating: false, count: items.count)
+    for token in held.tokens { isHeld[token] = true }
+    var order: [UInt32] = []
+    order.reserveCapacity(items.count)
+    for token in items.indices where !isHeld[token] && !partials.contains(token) { order.append(UInt32(token)) }
+    firstHeld = order.count
+    for token in held.tokens where !partials.contains(token) { order.append(UInt32(token)) }
+    self.order = order
     heldUntilSeconds = held.untilSeconds
     self.resumes = resumes
     state = Mutex(State(unproved: partials.count))
   }
 
-  func isResumable(_ token: Int) -> Bool { resumes && items[token].fingerprint.size >= Resumption.leastFileBytes }
+  func isResumable(_ token: Int) -> Bool { resumes && items.fingerprint(at: token).size >= Resumption.leastFileBytes }
 
   enum Next: Equatable {
     case file(token: Int, startAt: UInt64)
@@ -65,7 +69,7 @@ final class RequestDesk: Sendable {
       if state.given < order.count {
         if state.given >= firstHeld, monotonicSeconds() < heldUntilSeconds { return .later }
         state.given += 1
-        return .file(token: order[state.given - 1], startAt: 0)
+        return .file(token: Int(order[state.given - 1]), startAt: 0)
       }
       return state.unproved > 0 || !state.undecided.isEmpty ? .later : .none
     }

@@ -62,7 +62,7 @@ struct PartialPlan {
       let path = partial.path
       let index = wanted[path]
       let decision = decidePartial(
-        isWelcome: isEnabled && partial.source == source, wanted: index.map { plan.fetch[$0].fingerprint },
+        isWelcome: isEnabled && partial.source == source, wanted: index.map { plan.fetch.fingerprint(at: $0) },
         waiting: plan.observations.unsettled[path]?.fingerprint
           ?? (blocked.contains(path) ? partial.fingerprint : unproven[path]),
         isUnknown: index == nil && listing.viewOfMissing(path) == .unknown, of: partial)

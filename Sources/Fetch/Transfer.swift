@@ -52,7 +52,7 @@ package struct TransferCounts: Sendable, Equatable {
 final class Transfer: DownloadHandler {
   /// What is to be fetched, and what is known of it.
   struct Work {
-    var items: [FetchPlan.Item]
+    var items: ListedFileSelection
     var remoteRoot: [UInt8]
     /// Parts that earlier runs left, by the item's place.
     var partials: [Int: PartialFile] = [:]
@@ -121,7 +121,7 @@ final class Transfer: DownloadHandler {
 
   /// A connection costs both ends something: another one is worth it for every so many small files, or a large one.
   private func usefulConnections(_ filesInFlight: Int) -> Int {
-    let large = work.items.count { $0.fingerprint.size >= ConnectionPool.largeFileBytes }
+    let large = work.items.indices.count { work.items.fingerprint(at: $0).size >= ConnectionPool.largeFileBytes }
     return max(1, large, (work.items.count + filesInFlight - 1) / max(1, filesInFlight))
   }
 

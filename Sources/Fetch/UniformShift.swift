@@ -20,21 +20,24 @@ package struct UniformShift: Equatable, Sendable {
   /// Finds the shift in a listing; nil when there is none, or when the listing shows a path both as a file and as a
   /// directory.
   package init?(_ listing: RemoteListing, _ state: borrowing MirrorState, wallSeconds: Int64) {
-    if state.paths.count < Self.leastFiles { return nil }
+    let files = listing.files
     var (later, earlier, judged) = (0, 0, 0)
-    // So many others leave no room for a shift: a listing without one need not be looked at to its end.
-    let othersAllowed = listing.files.count * (100 - Self.leastPercent) / 100
-    for item in listing.files {
-      guard let known = state.paths[item.path],
-        let shift = Self.judge(item.fingerprint, known, wallSeconds: wallSeconds)
+    var inJournal = PathCounterparts()
+    for number in files.indices {
+      guard let known = inJournal.number(of: number, of: files.table, in: state.paths.table).map({ state.paths[$0] }),
+        let shift = Self.judge(files.fingerprint(number), known, wallSeconds: wallSeconds)
       else { continue }
       judged += 1
       if shift == 3_600 { later += 1 }
       if shift == -3_600 { earlier += 1 }
-      if judged - later - earlier > othersAllowed { return nil }
+    }
+    if max(later, earlier) < Self.leastFiles { return nil }
+    // Of those that are staged as they are shown, the listing kept a mark only.
+    for known in state.paths where listing.isStaged(Int(known.number)) {
+      if Self.judge(known.fingerprint, known, wallSeconds: wallSeconds) != nil { judged += 1 }
     }
     guard let seconds = Self.decide(later: later, earlier: earlier, judged: judged),
-      listing.filesThatAreDirectories.isEmpty
+      listing.filesThatAreDirectories(state.paths).isEmpty
     else { return nil }
     self.seconds = seconds
     self.wallSeconds = wallSeconds

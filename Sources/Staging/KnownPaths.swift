@@ -10,7 +10,7 @@ package struct PathState: Sendable, Equatable {
   package var fetchedMilliseconds: Int64 = 0
   private var mtime: UInt32 = 0
   /// Which of the fold's paths it is.
-  fileprivate(set) var number: UInt32 = 0
+  package fileprivate(set) var number: UInt32 = 0
   private var flags: UInt8 = 0
 
   package init() {}
@@ -55,6 +55,9 @@ package struct PathState: Sendable, Equatable {
   /// Staged, and on the remote as far as is known.
   package var isMirrored: Bool { !isGone && !isDropped }
 
+  /// True when a file that the remote shows like this is staged, as far as is known.
+  package func isStaged(as remote: Fingerprint) -> Bool { !isGone && !hasDrifted && fingerprint == remote }
+
   private subscript(flag bit: UInt8) -> Bool {
     get { flags & bit != 0 }
     set { flags = newValue ? flags | bit : flags & ~bit }
@@ -66,7 +69,7 @@ package struct KnownPaths: Sendable, Equatable, RandomAccessCollection {
   package private(set) var table = PathTable()
   private var states: [PathState] = []
 
-  init() {}
+  package init() {}
 
   package var startIndex: Int { 0 }
   package var endIndex: Int { states.count }

@@ -19,65 +19,46 @@ package struct Observations: Sendable, Equatable {
     }
   }
 
-  package var unsettled: [RemotePath: Sighting]
+  package var unsettled: Sightings
   /// Absent once from a clean full listing.
   package var absent: Set<RemotePath>
 
-  package init(unsettled: [RemotePath: Sighting] = [:], absent: Set<RemotePath> = []) {
+  package init(unsettled: Sightings = [:], absent: Set<RemotePath> = []) {
     self.unsettled = unsettled
     self.absent = absent
   }
 
   package var isEmpty: Bool { unsettled.isEmpty && absent.isEmpty }
+}
 
-  /// One JSON object a line; the first names the boot that the times belong to.
-  func encoded(bootID: String) -> [UInt8] {
-    var header = FlatJSONWriter()
-    header.field("format", 1)
-    header.field("boot", bootID)
-    var out = header.finished() + [0x0a]
-    for (path, sighting) in unsettled.sorted(by: { $0.key < $1.key }) {
-      var line = FlatJSONWriter()
-      line.path(path)
-      line.field("size", sighting.fingerprint.size)
-      line.field("mtime", UInt64(sighting.fingerprint.mtime))
-      line.field("since", UInt64(max(0, sighting.sinceBootMilliseconds)))
-      line.field("first", UInt64(max(0, sighting.unsettledSinceBootMilliseconds)))
-      out += line.finished() + [0x0a]
-    }
-    for path in absent.sorted() {
-      var line = FlatJSONWriter()
-      line.path(path)
-      line.field("absent", 1)
-      out += line.finished() + [0x0a]
-    }
-    return out
+/// A sighting of each of many paths, some 60 bytes and the name each.
+package struct Sightings: Sendable, Equatable, RandomAccessCollection, ExpressibleByDictionaryLiteral {
+  private var table = PathTable()
+  private var sightings: [Observations.Sighting] = []
+
+  package init(dictionaryLiteral elements: (RemotePath, Observations.Sighting)...) {
+    for (path, sighting) in elements { note(sighting, of: path) }
   }
 
-  /// Empty for anything that is not whole and of this format. Sightings of another boot, or from the future, are
-  /// dropped, since their times mean nothing now; absences are kept.
-  init(_ encoded: [UInt8], bootID: String, nowMilliseconds: Int64) {
-    self.init()
-    guard encoded.last == 0x0a else { return }
-    var lines = encoded.split(separator: 0x0a).makeIterator()
-    guard let header = lines.next().flatMap({ FlatJSON(Array($0)) }), header.number("format") == 1 else { return }
-    let sameBoot = !bootID.isEmpty && header.text("boot") == bootID
-    while let line = lines.next() {
-      guard let json = FlatJSON(Array(line)), let path = json.path() else {
-        self.init()
-        return
-      }
-      if json.number("absent") == 1 {
-        absent.insert(path)
-      } else if sameBoot, let size = json.number("size"),
-        let mtime = json.number("mtime").flatMap(UInt32.init(exactly:)),
-        let since = json.number("since").flatMap(Int64.init(exactly:)),
-        let first = json.number("first").flatMap(Int64.init(exactly:)), since <= nowMilliseconds, first <= since
-      {
-        unsettled[path] = Sighting(
-          fingerprint: Fingerprint(size: size, mtime: mtime), sinceBootMilliseconds: since,
-          unsettledSinceBootMilliseconds: first)
-      }
-    }
+  package var startIndex: Int { 0 }
+  package var endIndex: Int { sightings.count }
+  package subscript(position: Int) -> (path: RemotePath, sighting: Observations.Sighting) {
+    (table.path(position), sightings[position])
+  }
+  package subscript(path: RemotePath) -> Observations.Sighting? { table.number(of: path).map { sightings[$0] } }
+  /// The sightings alone.
+  package var values: some Sequence<Observations.Sighting> { sightings }
+
+  /// Replaces what was noted of the path before.
+  package mutating func note(_ sighting: Observations.Sighting, of path: RemotePath) {
+    let number = table.insert(path)
+    if number < sightings.count { sightings[number] = sighting } else { sightings.append(sighting) }
+  }
+
+  /// The sighting of a path of another table.
+  package func sighting(
+    of number: Int, of other: borrowing PathTable, _ counterparts: inout PathCounterparts
+  ) -> Observations.Sighting? {
+    counterparts.number(of: number, of: other, in: table).map { sightings[$0] }
   }
 }

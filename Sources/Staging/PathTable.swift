@@ -46,6 +46,17 @@ package struct PathTable: Sendable, Equatable {
     name.withUnsafeBytes { names.find($0, in: UInt32(directory)) }
   }
 
+  /// The number of the directory, nil being the mirrored folder itself, which is added when it is new.
+  package mutating func insertDirectory(_ directory: RemotePath?) -> Int {
+    (directory?.bytes ?? []).withUnsafeBytes { insertDirectory($0).number }
+  }
+
+  /// The number of the path with this name in a directory of the table, which is added when it is new.
+  @discardableResult
+  package mutating func insert(_ name: [UInt8], inDirectory directory: Int) -> Int {
+    name.withUnsafeBytes { insert($0, in: directory).number }
+  }
+
   /// The number of the directory that holds a path.
   package func directory(of number: Int) -> Int { Int(names.scope(of: number)) }
 
@@ -65,11 +76,34 @@ package struct PathTable: Sendable, Equatable {
   /// Makes room for this many paths in so many directories.
   mutating func reserve(paths: Int, nameBytes: Int) { names.reserve(paths, bytes: nameBytes) }
 
+  fileprivate func number(ofName name: UnsafeRawBufferPointer, inDirectory directory: Int) -> Int? {
+    names.find(name, in: UInt32(directory))
+  }
+
   func withName<Result>(of number: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     names.withBytes(of: number, body)
   }
 
   func withDirectory<Result>(_ directory: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     directories.withBytes(of: directory, body)
+  }
+}
+
+/// Finds the entries of one table in another; cheap when entries of the same directory follow each other.
+package struct PathCounterparts {
+  private var directory: Int?
+  private var counterpart: Int?
+
+  package init() {}
+
+  /// The number in `other` of the path that has this number in `table`; always the same two tables.
+  package mutating func number(of number: Int, of table: borrowing PathTable, in other: borrowing PathTable) -> Int? {
+    if table.directory(of: number) != directory {
+      let directory = table.directory(of: number)
+      self.directory = directory
+      counterpart = other.directoryNumber(table.directoryPath(directory))
+    }
+    guard let counterpart else { return nil }
+    return table.withName(of: number) { other.number(ofName: $0, inDirectory: counterpart) }
   }
 }

@@ -56,7 +56,7 @@ package struct StagingSnapshot {
   }
 
   private init(path: String, clock: Clock, fileSystem: any FileSystem) throws(StagingError) {
-    let content: (LoadedJournal, [UInt8]?, [UInt8]?, [UInt8]?)
+    let content: (LoadedJournal, [UInt8]?, Observations, [UInt8]?)
     let root = try Self.open(path, at: LinuxFileSystem.workingDirectory, path, fileSystem)
     let journal = try Self.open("journal", at: root.number, path, fileSystem)
     let stateDirectory = try Self.open("state", at: root.number, path, fileSystem)
@@ -69,7 +69,7 @@ package struct StagingSnapshot {
     content = try onVolume("read the volume") { () throws(SystemFailure) in
       (
         loaded, try fileSystem.content(at: rootNumber, "status.json"),
-        try fileSystem.content(at: stateNumber, "observations"),
+        try Observations.read(at: stateNumber, clock, fileSystem),
         try fileSystem.content(at: stateNumber, LoginRefusals.fileName)
       )
     }
@@ -77,9 +77,7 @@ package struct StagingSnapshot {
     seq = content.0.position.seq
     head = String(decoding: content.0.position.head, as: UTF8.self)
     status = content.1.flatMap { decodeJSON(StatusReport.self, $0) }
-    observations =
-      content.2.map { Observations($0, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds()) }
-      ?? Observations()
+    observations = content.2
     loginRefusals = content.3.flatMap { LoginRefusals($0) }
   }
 

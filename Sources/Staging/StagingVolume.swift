@@ -103,21 +103,12 @@ package final class StagingVolume: Sendable {
   package var knownHostsPath: String { path + "/known_hosts" }
 
   package func loadObservations() throws(SystemFailure) -> Observations {
-    guard let content = try fileSystem.content(at: directories.state, "observations") else { return Observations() }
-    return Observations(content, bootID: clock.bootID, nowMilliseconds: clock.bootMilliseconds())
+    try Observations.read(at: directories.state, clock, fileSystem)
   }
 
   /// Keeps the observations for the next run. Not synchronised: losing them costs time, never truth.
   package func save(_ observations: Observations) throws(SystemFailure) {
-    if observations.isEmpty {
-      let name = Array("observations".utf8)
-      if try fileSystem.status(at: directories.state, name) != nil {
-        try fileSystem.remove(at: directories.state, name, isDirectory: false)
-      }
-      return
-    }
-    try fileSystem.replaceFile(
-      at: directories.state, "observations", with: observations.encoded(bootID: clock.bootID), durable: false)
+    try observations.write(to: directories.state, clock, fileSystem)
   }
 
   /// Writes a checkpoint when reading the records since the last one would take longer than it is worth.

@@ -1,5 +1,6 @@
 internal import Common
 internal import SFTP
+internal import TestSupport
 internal import Testing
 
 @testable internal import Fetch
@@ -210,6 +211,73 @@ internal import Testing
     #expect(plan.observations.unsettled[path]?.sinceBootMilliseconds == 100_000)
     #expect(plan.observations.unsettled[path]?.unsettledSinceBootMilliseconds == 5_000)
     #expect(plan.nextDueMilliseconds == 145_000)
+  }
+
+  /// A volume whose journal knows these paths; `body` is given listings made with it.
+  private func withJournal(_ paths: [String], _ body: (Journal, () -> RemoteListing) throws -> Void) throws {
+    let directory = try TemporaryDirectory()
+    let volume = try StagingVolume.open(
+      path: directory.path, source: VolumeSource(host: "h", port: 22, user: "u", folder: "/in"),
+      runStart: RunStart(command: "fetch", version: "0"))
+    try volume.bind()
+    try volume.journal.append(
+      paths.map {
+        .fetched(FetchedFile(path: try RemotePath($0), fingerprint: Self.print, sha256: .of([1]), temporary: "t"))
+      })
+    try body(volume.journal) {
+      RemoteListing(selection: Selection(excludeDefaults: true), journal: volume.journal)
+    }
+  }
+
+  @Test func ofWhatIsStagedAListingKeepsOnlyAMark() throws {
+    try withJournal(["a", "d/b", "d/c", "d/lost", "e/x"]) { journal, makeListing in
+      let listing = makeListing()
+      listing.file(try RemotePath("a"), Self.print)
+      // Listed twice by a confused server.
+      listing.file(try RemotePath("a"), Self.print)
+      listing.found(
+        ["b", "c", "new"].map {
+          ListedFile(name: Array($0.utf8), fingerprint: $0 == "c" ? Self.other : Self.print)
+        }, in: try RemotePath("d"))
+      listing.listedDirectory(nil)
+      listing.listedDirectory(try RemotePath("d"))
+      listing.unknownDirectory(try RemotePath("e"), missing("e"))
+      #expect(listing.stagedCount == 2)
+      #expect(listing.files.map(\.path.description) == ["d/c", "d/new"])
+      let lost = try RemotePath("d/lost")
+      journal.withState { state in
+        let first = plan(listing, state)
+        #expect(first.unchanged == 2)
+        #expect(first.fetch.map(\.path.description) == ["d/c", "d/new"])
+        #expect(first.observations.absent == [lost])
+        #expect(plan(listing, state, first.observations).gone.map(\.path) == [lost])
+      }
+    }
+  }
+
+  @Test func whatIsStagedAsAFileAndListedAsADirectoryIsNotBelieved() throws {
+    try withJournal(["a"]) { journal, makeListing in
+      let listing = makeListing()
+      listing.file(try RemotePath("a"), Self.print)
+      listing.listedDirectory(nil)
+      listing.file(try RemotePath("a/b"), Self.print)
+      listing.listedDirectory(try RemotePath("a"))
+      let contradictory = try RemotePath("a/b")
+      journal.withState { state in
+        let plan = plan(listing, state)
+        #expect(plan.fetch.isEmpty && plan.drop.isEmpty)
+        #expect(plan.contradictory == [contradictory])
+      }
+    }
+  }
+
+  @Test func ofANameListedTwiceTheLastCounts() throws {
+    let listing = try listing {
+      $0.file(try RemotePath("a"), Self.other)
+      $0.file(try RemotePath("a"), Self.print)
+      $0.listedDirectory(nil)
+    }
+    #expect(plan(listing, MirrorState()).fetch.map(\.fingerprint) == [Self.print])
   }
 }
 

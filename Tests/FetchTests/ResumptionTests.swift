@@ -51,11 +51,21 @@ internal import Testing
     #expect(HeldFiles.waitMilliseconds(seenSince: seen, now: now, modifiedSecondsAgo: ago) == wait)
   }
 
+  /// Files f0, f1 …
+  private static func items(_ fingerprints: [Fingerprint]) -> ListedFileSelection {
+    var files = ListedFiles()
+    let directory = files.insertDirectory(nil)
+    for (number, fingerprint) in fingerprints.enumerated() {
+      files.insert(Array("f\(number)".utf8), inDirectory: directory, fingerprint)
+    }
+    var items = ListedFileSelection(of: files)
+    for number in files.indices { items.append(number: number) }
+    return items
+  }
+
   private func plan(_ mtimes: [UInt32]) throws -> FetchPlan {
     var plan = FetchPlan()
-    plan.fetch = try mtimes.enumerated().map {
-      FetchPlan.Item(path: try RemotePath("f\($0)"), fingerprint: Fingerprint(size: 1, mtime: $1))
-    }
+    plan.fetch = Self.items(mtimes.map { Fingerprint(size: 1, mtime: $0) })
     return plan
   }
 
@@ -65,10 +75,14 @@ internal import Testing
 
   @Test func onlyFilesThatAreNewAndJustSeenAreHeld() throws {
     var plan = try plan([1_000, 999_999, 1_000_000, 1_000_500])
-    plan.settled[plan.fetch[2].path] = Observations.Sighting(
-      fingerprint: plan.fetch[2].fingerprint, sinceBootMilliseconds: 40_000)
+    let sighting = Observations.Sighting(fingerprint: plan.fetch[2].fingerprint, sinceBootMilliseconds: 40_000)
+    plan.settled.note(sighting, of: plan.fetch[2].path)
     let held = HeldFiles(plan, clock: clock(boot: 45_000, wallSeconds: 1_000_000))
     #expect(held.tokens == [1, 3])
+    // What was seen since then was another version of it.
+    let other = Observations.Sighting(fingerprint: Self.other, sinceBootMilliseconds: 40_000)
+    plan.settled.note(other, of: plan.fetch[2].path)
+    #expect(HeldFiles(plan, clock: clock(boot: 45_000, wallSeconds: 1_000_000)).tokens == [1, 2, 3])
     #expect(abs(held.untilSeconds - monotonicSeconds() - 1.1) < 0.5)
     #expect(HeldFiles(try self.plan([1, 2]), clock: clock(boot: 0, wallSeconds: 1_000_000)) == .none)
   }
@@ -79,9 +93,7 @@ internal import Testing
     _ sizes: [UInt64], partials: Set<Int> = [], held: HeldFiles = .none, resumes: Bool = true
   ) throws -> RequestDesk {
     RequestDesk(
-      try sizes.enumerated().map {
-        FetchPlan.Item(path: try RemotePath("f\($0)"), fingerprint: Fingerprint(size: $1, mtime: 1))
-      }, partials: partials, held: held, resumes: resumes)
+      Self.items(sizes.map { Fingerprint(size: $0, mtime: 1) }), partials: partials, held: held, resumes: resumes)
   }
 
   @Test func filesAreHandedOutInOrderAndHeldOnesInTheirTime() throws {

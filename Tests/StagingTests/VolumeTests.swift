@@ -339,14 +339,23 @@ internal import Testing
         path: Observations.Sighting(
           fingerprint: Fingerprint(size: 3, mtime: 4), sinceBootMilliseconds: 5, unsettledSinceBootMilliseconds: 1)
       ], absent: [gone])
-    let encoded = observations.encoded(bootID: "boot-1")
-    #expect(Observations(encoded, bootID: "boot-1", nowMilliseconds: 100) == observations)
-    #expect(Observations(encoded, bootID: "boot-2", nowMilliseconds: 100) == Observations(absent: [gone]))
-    for length in encoded.indices {
-      #expect(Observations(Array(encoded[..<length]), bootID: "boot-1", nowMilliseconds: 100) != observations)
+    var encoded: [UInt8] = []
+    try observations.encode(bootID: "boot-1") { encoded += $0 }
+    func decoded(_ encoded: [UInt8], _ bootID: String, _ now: Int64, pieceLength: Int = 1 << 20) -> Observations {
+      var decoder = ObservationsDecoder(bootID: bootID, nowMilliseconds: now)
+      for start in stride(from: 0, to: encoded.count, by: pieceLength) {
+        decoder.add(Array(encoded[start..<min(encoded.count, start + pieceLength)]))
+      }
+      return decoder.finished()
     }
-    #expect(Observations(Array("garbage\n".utf8), bootID: "boot-1", nowMilliseconds: 100).isEmpty)
+    for length in 1...encoded.count { #expect(decoded(encoded, "boot-1", 100, pieceLength: length) == observations) }
+    #expect(decoded(encoded, "boot-1", 100) == observations)
+    #expect(decoded(encoded, "boot-2", 100) == Observations(absent: [gone]))
+    for length in encoded.indices {
+      #expect(decoded(Array(encoded[..<length]), "boot-1", 100) != observations)
+    }
+    #expect(decoded(Array("garbage\n".utf8), "boot-1", 100).isEmpty)
     // From the future: the clock was set back, or the file was damaged.
-    #expect(Observations(encoded, bootID: "boot-1", nowMilliseconds: 4) == Observations(absent: [gone]))
+    #expect(decoded(encoded, "boot-1", 4) == Observations(absent: [gone]))
   }
 }
