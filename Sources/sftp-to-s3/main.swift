@@ -3,6 +3,7 @@ internal import Common
 internal import Glibc
 
 // Parse → configuration → run → exit code. The only place that ends the process.
+Memory.giveBackLargeBlocks()
 Signals.install()
 Signals.raiseFileLimit()
 Glibc.exit(Program.main(Array(CommandLine.arguments.dropFirst())).rawValue)
