@@ -65,9 +65,11 @@ struct Fault: Sendable, CustomTestStringConvertible {
       try $0.sshd.start()
     },
     Fault(testDescription: "SFTP server down at the very first run", code: .temporary, afterAGoodRun: false) { _ in
-      (["SFTP_PORT": "\(try freePort())"], ["refused"])
+      (["SFTP_PORT": "\(refusing.port)"], ["refused"])
     },
   ]
+
+  private static let refusing = try! RefusingPort()
 
   static let s3Faults = [
     Fault(testDescription: "bucket missing", code: .configuration) { _ in
@@ -80,8 +82,7 @@ struct Fault: Sendable, CustomTestStringConvertible {
       (["S3_ACCESS_KEY_ID": "not-the-key"], ["S3_ACCESS_KEY_ID"])
     },
     Fault(testDescription: "endpoint refused", code: .temporary) { _ in
-      let port = try freePort()
-      return (["S3_ENDPOINT": "http://127.0.0.1:\(port)"], ["127.0.0.1:\(port)", "refused"])
+      (["S3_ENDPOINT": "http://127.0.0.1:\(refusing.port)"], ["127.0.0.1:\(refusing.port)", "refused"])
     },
   ]
 
@@ -167,8 +168,8 @@ struct Fault: Sendable, CustomTestStringConvertible {
   @Test func anS3OutageNeverStopsFetch() throws {
     let rig = try Rig()
     try rig.serve("a.txt", "a")
-    let outcome = try rig.run("sync", changing: ["S3_ENDPOINT": "http://127.0.0.1:\(try freePort())"])
-    #expect(outcome.exitCode == ExitCode.temporary.rawValue)
+    let outcome = try rig.run("sync", changing: ["S3_ENDPOINT": "http://127.0.0.1:\(Self.refusing.port)"])
+    #expect(outcome.exitCode == ExitCode.temporary.rawValue, "\(outcome.stderr)")
     #expect(exists(rig.staging + "/files/a.txt"))
     try rig.sshd.stop()
     // And the other way round: what is staged is published while the SFTP server is down.

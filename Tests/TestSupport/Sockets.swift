@@ -5,6 +5,19 @@ internal import Synchronization
 /// A loopback port that was free a moment ago.
 package func freePort() throws -> Int { Int(try freePorts(1)[0]) }
 
+/// A loopback port that refuses connections and that nobody else gets as long as this lives.
+package final class RefusingPort: Sendable {
+  package let port: Int
+  private let descriptor: Int32
+
+  package init() throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    port = Int(try bindLoopback(descriptor))
+  }
+
+  deinit { close(descriptor) }
+}
+
 /// A TCP proxy on loopback that counts what passes, and can stop passing it on: what a network does at its worst.
 package final class CountingProxy: Sendable {
   package struct Counts: Equatable, Sendable {
