@@ -78,13 +78,11 @@ struct ArrivalWriter {
   private mutating func take(_ bytes: [UInt8], _ token: Int) throws(SystemFailure) {
     if refused.contains(token) { return }
     if open[token] == nil { open[token] = try begin(items[token]) }
-    let wasComparing = open[token]!.isComparing
     guard try open[token]!.take(bytes, volume.fileSystem) else {
       refuse(token)
       return
     }
     volume.heartbeat.beat()
-    if wasComparing, !open[token]!.isComparing { desk.accept(token) }
     if desk.isResumable(token), open[token]!.size - open[token]!.marked >= Resumption.markBytes { mark(token) }
   }
 

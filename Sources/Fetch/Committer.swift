@@ -35,6 +35,7 @@ struct Committer: Sendable {
     try onVolume("make fetched files durable") { () throws(SystemFailure) in
       try volume.synchronizeTemporaries(files.map(\.temporary))
     }
+    outcome.note(recording: files)
     try volume.commit { () throws(StagingError) in
       try volume.journal.append(entries(for: files))
       try onVolume("move fetched files into place") { () throws(SystemFailure) in

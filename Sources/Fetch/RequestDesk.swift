@@ -5,8 +5,8 @@ internal import Synchronization
 /// Says which file a connection reads next, and from where. Shared by the connections, the writers and whoever proves
 /// partial files; a file is named by its token, which is its place in the plan.
 ///
-/// A file that goes on where it was interrupted may still prove unfit when what comes again is compared. It is
-/// `undecided` until then, and until then there may be more to hand out: the same file from its beginning.
+/// A large file that goes on where it was interrupted may prove unfit when what comes again is compared; it is then
+/// handed out again, from its beginning. So as long as one is under way there may be more to come.
 final class RequestDesk: Sendable {
   /// Of a large file under way: bytes that the writer has been given, counted from its beginning.
   private struct Progress {
@@ -23,9 +23,9 @@ final class RequestDesk: Sendable {
     var ready: [(token: Int, startAt: UInt64)] = []
     /// Partial files of earlier runs that have not been looked at.
     var unproved: Int
-    var undecided: Set<Int> = []
     /// What came again differs from what had come: no more of it is wanted.
     var refused: Set<Int> = []
+    /// Of those that are proved, or handed out, until the writer has done with them.
     var progress: [Int: Progress] = [:]
   }
 
@@ -65,14 +65,23 @@ final class RequestDesk: Sendable {
 
   func next() -> Next {
     state.withLock { state in
-      if let ready = state.ready.popLast() { return .file(token: ready.token, startAt: ready.startAt) }
+      if let ready = state.ready.popLast() {
+        begin(ready.token, &state)
+        return .file(token: ready.token, startAt: ready.startAt)
+      }
       if state.given < order.count {
         if state.given >= firstHeld, monotonicSeconds() < heldUntilSeconds { return .later }
+        let token = Int(order[state.given])
         state.given += 1
-        return .file(token: Int(order[state.given - 1]), startAt: 0)
+        begin(token, &state)
+        return .file(token: token, startAt: 0)
       }
-      return state.unproved > 0 || !state.undecided.isEmpty ? .later : .none
+      return state.unproved > 0 || !state.progress.isEmpty ? .later : .none
     }
+  }
+
+  private func begin(_ token: Int, _ state: inout State) {
+    if isResumable(token), state.progress[token] == nil { state.progress[token] = Progress(position: 0, reached: 0) }
   }
 
   // MARK: Connections
@@ -99,19 +108,14 @@ final class RequestDesk: Sendable {
       let start = isRefused ? 0 : Resumption.start(after: state.progress[token]?.reached ?? 0)
       if start > 0 {
         state.progress[token]?.position = start
-        state.undecided.insert(token)
       } else {
-        state.progress[token] = nil
-        state.undecided.remove(token)
+        state.progress[token] = Progress(position: 0, reached: 0)
       }
       return start
     }
   }
 
   // MARK: Writers
-
-  /// What came again is what had come.
-  func accept(_ token: Int) { _ = state.withLock { $0.undecided.remove(token) } }
 
   /// What came again is not what had come.
   func refuse(_ token: Int) { _ = state.withLock { $0.refused.insert(token) } }
@@ -120,7 +124,6 @@ final class RequestDesk: Sendable {
   func end(_ token: Int, beginsAnew: Bool) {
     guard isResumable(token) else { return }
     state.withLock { state in
-      state.undecided.remove(token)
       state.refused.remove(token)
       state.progress[token] = nil
       if beginsAnew { state.ready.append((token, 0)) }
@@ -135,7 +138,6 @@ final class RequestDesk: Sendable {
     state.withLock { state in
       state.unproved -= 1
       state.progress[token] = Progress(position: start, reached: bytes)
-      state.undecided.insert(token)
       state.ready.append((token, start))
     }
   }

@@ -113,7 +113,7 @@ final class Transfer: DownloadHandler {
     committer.join()
     if let failure = outcome.failure {
       // What has come of files that did not fit must not keep others from fitting.
-      if failure.severity == .guarded { try? volume.removeAllPartials() }
+      if failure.severity == .guarded { try? volume.removeAllPartials(except: outcome.recorded) }
       throw failure
     }
     try ended.get()
@@ -164,7 +164,7 @@ final class Transfer: DownloadHandler {
 
   func received(token: Int, bytes: [UInt8]) -> Bool {
     hand(Arrival(token: token, event: .bytes(bytes)), weight: bytes.count)
-    return desk.hand(bytes.count, of: token)
+    return desk.hand(bytes.count, of: token) && outcome.failure == nil
   }
 
   func interrupted(token: Int) -> DownloadRequest {
@@ -193,6 +193,7 @@ final class TransferOutcome: Sendable {
     var failure: StagingError?
     var failedItems: [(path: RemotePath, error: any Failure)] = []
     var changedItems: [FetchPlan.Item] = []
+    var recorded: Set<String> = []
   }
 
   private let inner = Mutex(Inner())
@@ -201,6 +202,8 @@ final class TransferOutcome: Sendable {
   var failure: StagingError? { inner.withLock { $0.failure } }
   var failedItems: [(path: RemotePath, error: any Failure)] { inner.withLock { $0.failedItems } }
   var changedItems: [FetchPlan.Item] { inner.withLock { $0.changedItems } }
+  /// Names in tmp/ of large files that the journal may claim: the next start installs what is not installed.
+  var recorded: Set<String> { inner.withLock { $0.recorded } }
 
   /// Ends the transfer; the first error is the one that counts.
   func end(_ error: StagingError) { inner.withLock { $0.failure = $0.failure ?? error } }
@@ -226,6 +229,11 @@ final class TransferOutcome: Sendable {
   func note(resumedBytes bytes: UInt64) { inner.withLock { $0.counts.resumedBytes += bytes } }
 
   func note(provenFiles count: Int) { inner.withLock { $0.counts.proven += UInt64(count) } }
+
+  /// To be called before the journal claims them.
+  func note(recording files: [ReceivedFile]) {
+    inner.withLock { for file in files where file.isLarge { $0.recorded.insert(file.temporary) } }
+  }
 
   func note(committed files: [ReceivedFile]) {
     inner.withLock {

@@ -107,9 +107,12 @@ extension StagingVolume {
   }
 
   /// Gives back the space of all partial files, as on a full disk.
-  package func removeAllPartials() throws(SystemFailure) {
+  /// - Parameter recorded: names in tmp/ that the journal may claim. They are no parts, though they have a sidecar.
+  package func removeAllPartials(except recorded: Set<String> = []) throws(SystemFailure) {
     for name in try fileSystem.names(in: directories.state) {
-      guard let partial = try fileSystem.partialFile(at: directories.state, sidecar: name) else { continue }
+      guard let partial = try fileSystem.partialFile(at: directories.state, sidecar: name),
+        !recorded.contains(partial.temporary)
+      else { continue }
       try removePartial(partial.temporary)
     }
   }

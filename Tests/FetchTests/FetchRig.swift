@@ -20,6 +20,9 @@ final class FetchRig {
   var variables: [String: String] = [:]
   /// What the configuration of the next run takes.
   var selector: PathSelector { PathSelector(try! configuration().sftp!.selection) }
+  /// Called before each connection of a run, with its number from 1.
+  var onConnect: (@Sendable (Int) -> Void)?
+  var fileSystem: any FileSystem = LinuxFileSystem()
   /// Milliseconds that every look at the boot clock adds, so that waiting takes no time.
   private let tick: Int64
   private let now: TestClock
@@ -71,8 +74,8 @@ final class FetchRig {
       bootMilliseconds: { [now, tick] in now.advance(tick) }, bootID: "boot")
     let volume = try StagingVolume.open(
       path: directory.path, source: VolumeSource(host: "h", port: 22, user: "u", folder: "/in"),
-      runStart: RunStart(command: "fetch", version: "0"), clock: clock)
-    let (server, quiet, allowed) = (server, logger, connectionsAllowed)
+      runStart: RunStart(command: "fetch", version: "0"), clock: clock, fileSystem: fileSystem)
+    let (server, quiet, allowed, onConnect) = (server, logger, connectionsAllowed, onConnect)
     let before = server.statistics.connections
     let fetcher = Fetcher(
       source: configuration.sftp!, settings: configuration.staging, destination: Self.destination, volume: volume,
@@ -81,6 +84,7 @@ final class FetchRig {
         if server.statistics.connections - before >= allowed {
           throw SFTPError(code: "test", operation: "connect", subject: "", reason: "enough", severity: .fatal)
         }
+        onConnect?(server.statistics.connections - before + 1)
         let descriptor: Int32
         do { descriptor = try server.connect() } catch {
           throw SFTPError(code: "test", operation: "connect", subject: "", reason: "\(error)", severity: .temporary)

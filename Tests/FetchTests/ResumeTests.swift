@@ -1,5 +1,6 @@
 internal import Common
 internal import Foundation
+internal import Logging
 internal import TestSupport
 internal import Testing
 
@@ -224,7 +225,44 @@ internal import Testing
     #expect(try staged(rig) == Self.content)
   }
 
+  @Test("other bytes found in the same run, with nothing else left to read: the file begins anew in that run")
+  func otherBytesAfterALostConnection() throws {
+    let rig = try rig()
+    cut(rig, after: 18 << 20)
+    let other = Self.content.map { ~$0 }
+    let server = rig.server
+    rig.onConnect = { number in
+      if number == 2 { server.set("/in/big", ScriptedSFTPServer.Entry(.file(other))) }
+    }
+    let report = try rig.fetch()
+    #expect(report.exitCode == .done && report.counts.fetched == 1)
+    #expect(rig.server.statistics.firstReads[Self.path]?.filter { $0 == 0 }.count == 2)
+    try expectStaged(rig, other)
+  }
+
   // MARK: What is on disk
+
+  @Test func aFullDiskTakesNothingAwayThatIsRecorded() throws {
+    let rig = try rig()
+    try interrupt(rig, after: 30 << 20)
+    rig.fileSystem = FullFileSystem(fullFor: Array("big".utf8))
+    #expect(try rig.fetch().exitCode == .guarded)
+    rig.fileSystem = LinuxFileSystem()
+    #expect(try complete(rig).bytes == 0)
+    try expectStaged(rig)
+  }
+
+  @Test func onceTheVolumeHasFailedNoMoreIsWanted() throws {
+    var items = ListedFileSelection()
+    items.append(FetchPlan.Item(path: try RemotePath("a"), fingerprint: Fingerprint(size: 100, mtime: 1)))
+    let outcome = TransferOutcome()
+    let transfer = Transfer(
+      Transfer.Work(items: items, remoteRoot: Array("/in".utf8)), stop: StopSignal(), outcome: outcome,
+      logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+    #expect(transfer.received(token: 0, bytes: [1]))
+    outcome.end(.broken(SystemFailure(errno: 28, operation: "write", subject: ""), doing: "write"))
+    #expect(!transfer.received(token: 0, bytes: [2]))
+  }
 
   @Test func aPartWithOtherBytesOnDiskBeginsAnew() throws {
     let rig = try rig()

@@ -117,13 +117,16 @@ internal import Testing
     desk.beginAnew(2)
     #expect(desk.next() == .file(token: 2, startAt: 0))
     #expect(desk.next() == .later, "what comes again of the first may still be refused")
-    desk.accept(0)
+    desk.end(0, beginsAnew: false)
+    #expect(desk.next() == .later, "so may what comes of the other, should it be interrupted")
+    desk.end(2, beginsAnew: false)
     #expect(desk.next() == RequestDesk.Next.none)
   }
 
   @Test func anInterruptedFileGoesOnFromTheFarthestItCame() throws {
     let desk = try desk([64 << 20])
     _ = desk.next()
+    #expect(desk.next() == .later, "it may be interrupted, and then refused")
     #expect(desk.hand(20 << 20, of: 0))
     #expect(desk.interrupted(0) == 19 << 20)
     // Interrupted again within what is compared: the file has still come as far.
@@ -152,6 +155,8 @@ internal import Testing
     #expect(desk.interrupted(1) == 0)
     #expect(desk.hand(1000, of: 1))
     #expect(desk.interrupted(1) == 0, "too little to go on with")
+    #expect(desk.next() == .later)
+    for token in 0...1 { desk.end(token, beginsAnew: false) }
     #expect(desk.next() == RequestDesk.Next.none)
   }
 
